@@ -1,0 +1,80 @@
+"""Every error of the house, drawn as a tree. An error's docstring is its message.
+
+RelentError
+├─ ConfigError             the configuration asks for the impossible
+├─ SequenceError           a sequence or a list of people is not what it should be: file, line, what would be right
+├─ NotFound                nobody of that name lives here
+├─ Refused                 the rules say no
+│  ├─ IllegalMove          a life does not go that way
+│  └─ StillSending         stopped, but one letter is in the air and its fate is not known yet
+├─ WebhookError
+│  ├─ BadSignature         not believed
+│  └─ UnreadableEvent      believed, but no event that we can read
+└─ MailboxError            never leaves engine/dispatch.py
+   ├─ TemporaryFailure     not now; put back, later
+   ├─ PermanentFailure     never; give up, tell a human
+   └─ NoAnswer             handed over, and silence: in doubt, ask the human
+"""
+
+
+class RelentError(Exception):
+    """Something is not as it should be."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or self.__class__.__doc__)
+
+
+class ConfigError(RelentError):
+    """The configuration asks for the impossible."""
+
+
+class SequenceError(RelentError):
+    """This sequence cannot be read."""
+
+    def __init__(self, *complaints: str) -> None:
+        super().__init__("\n".join(complaints))
+        self.complaints = complaints
+
+
+class NotFound(RelentError):
+    """Nobody of that name lives here."""
+
+
+class Refused(RelentError):
+    """The rules say no."""
+
+
+class IllegalMove(Refused):
+    """A life does not go that way."""
+
+
+class StillSending(Refused):
+    """Stopped, but one letter was already leaving and its fate is not known yet. Ask again soon."""
+
+
+class WebhookError(RelentError):
+    """This webhook cannot be taken."""
+
+
+class BadSignature(WebhookError):
+    """The signature does not match."""
+
+
+class UnreadableEvent(WebhookError):
+    """Signed, but no event that we can read."""
+
+
+class MailboxError(RelentError):
+    """The mailbox could not do it."""
+
+
+class TemporaryFailure(MailboxError):
+    """Not now; the same letter may go through later."""
+
+
+class PermanentFailure(MailboxError):
+    """Refused for good; the same letter will not go through."""
+
+
+class NoAnswer(MailboxError):
+    """The letter was handed over and nobody said whether it was taken."""

@@ -1,0 +1,143 @@
+"""The records: nouns, frozen and innocent. They know neither the database that keeps them nor the story they are in."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal
+
+from engine.states import DraftState, EnrollmentState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prospect:
+    """Somebody to be written to, and what is known of them."""
+
+    email: str
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrollment:
+    """One person in one sequence."""
+
+    id: str
+    sequence: str
+    version: str
+    inbox_id: str
+    email: str
+    contact: str  #: the address as a key: see engine/addresses.py
+    variables: Mapping[str, str]
+    state: EnrollmentState
+    reason: str | None  #: why it stopped, or what it waits for
+    thread_id: str  #: the thread it speaks in now; known from the first moment on
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thread:
+    """A conversation. This row is what cancel, gate and next step lock first."""
+
+    id: str
+    inbox_id: str
+    contact: str
+    subject: str
+    enrollment_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A letter that has not left yet, or that once had not."""
+
+    id: str
+    inbox_id: str
+    thread_id: str
+    enrollment_id: str | None  #: None: no sequence made it
+    step: str
+    state: DraftState
+    send_at: datetime
+    to: str
+    subject: str
+    text: str
+    message_id: str  #: stored before anything leaves; the same draft has the same one
+    reason: str  #: why this hour
+    content_sha: str
+    approved_sha: str | None = None
+    approved_by: str | None = None
+    held_until: datetime | None = None
+    claim_token: str | None = None
+    claim_owner: str | None = None
+    lease_until: datetime | None = None
+    gate_at: datetime | None = None
+    attempt: int = 0
+    outcome: str | None = None  #: what became of it, in a word or in the server's own words
+    recalled: str | None = None  #: somebody answered while it was leaving: it must not be put back
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A letter that left or came in."""
+
+    message_id: str
+    inbox_id: str
+    thread_id: str
+    direction: Literal["sent", "received"]
+    sender: str
+    to: tuple[str, ...]
+    subject: str
+    text: str
+    timestamp: datetime
+    in_reply_to: str | None = None
+    references: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    draft_id: str | None = None
+    enrollment_id: str | None = None
+    step: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """What a mailbox carries: composed, addressed, and safe to hand over twice."""
+
+    key: str  #: the draft's id; a mailbox that saw it before answers as it did then
+    message_id: str
+    sender: str
+    to: str
+    subject: str
+    text: str
+    in_reply_to: str | None = None
+    references: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The mailbox took it."""
+
+    note: str = ""  #: the server's own words
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """The gate was closed: nothing left."""
+
+    why: str = "called back"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How dispatching goes about its work."""
+
+    batch: int = 100  #: letters claimed at once
+    lease: timedelta = timedelta(minutes=2)  #: how long a claim is good for
+    retries: tuple[timedelta, ...] = tuple(timedelta(minutes=m) for m in (1, 5, 30, 120))  #: the last repeats
+    max_lateness: timedelta = timedelta(days=2)  #: later than this, a human decides
+    gate_deadline: timedelta = timedelta(seconds=1)  #: a gate that took longer is no gate
+    fence: timedelta = timedelta(seconds=600)  #: longer than any mail server keeps a silent connection open
+    ack_wait: timedelta = timedelta(
+        seconds=8
+    )  #: how long an answer to a webhook waits for a letter in the air
+
+
+def content_sha(*, sender: str, to: str, subject: str, text: str, thread_id: str) -> str:
+    """What an approval is bound to: change a word, and it is another letter."""
+    return hashlib.sha256("\0".join((sender, to, subject, text, thread_id)).encode()).hexdigest()

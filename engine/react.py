@@ -1,0 +1,193 @@
+"""Story: the world spoke. Note it once, decide what it means, stop what it stops.
+
+This is the cancel path. When `react` has returned, nothing more goes out to whoever answered.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from time import monotonic, sleep
+
+from engine.addresses import contact
+from engine.errors import StillSending
+from engine.events import Bounce, Complaint, Event, Incoming
+from engine.model import Message, Pace
+from engine.seams import Clock
+from engine.states import HoldReason, StopReason
+from engine.store import Ledger, Reach, Store
+from engine.verdict import Hold, Stop, verdict
+
+_SOURCE = "agentmail"
+_POLL = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Nothing more goes out."""
+
+    reason: StopReason
+    drafts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Nothing goes out before then, or before a human says so."""
+
+    reason: HoldReason
+    drafts: tuple[str, ...]
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """Noted, and nothing changed."""
+
+    why: str
+
+
+Reaction = Stopped | Held | Ignored
+
+
+def react(event: Event, raw: bytes, *, store: Store, clock: Clock, pace: Pace) -> Reaction:
+    """Raises StillSending when a letter was already leaving and does not land in time: it is stopped all the same."""
+    with store.transaction(clock.now(), "webhook") as ledger:
+        new = ledger.inbound.note_receipt(_SOURCE, event.id, raw, "hearing")
+        reach = _whom(event, ledger)
+        reaction = _respond(event, reach, ledger) if new else Ignored("heard before")
+        if new:
+            ledger.inbound.conclude(_SOURCE, event.id, _in_a_word(reaction))
+    if reach:
+        _wait_for_what_is_in_the_air(reach, store=store, clock=clock, pace=pace)
+    return reaction
+
+
+def note_unreadable(event_id: str, raw: bytes, why: str, *, store: Store, clock: Clock) -> None:
+    """Signed, and we cannot read it: kept, so that a human can, and nothing is lost."""
+    with store.transaction(clock.now(), "webhook") as ledger:
+        ledger.inbound.note_receipt(_SOURCE, f"unreadable/{event_id}", raw, f"unreadable: {why}")
+
+
+def _whom(event: Event, ledger: Ledger) -> Reach | None:
+    """The conversation it speaks of, and the person wherever a sequence speaks to them. None: nobody of ours."""
+    inbox = contact(event.inbox_id)
+    answered = _ids(event)
+    threads = ledger.threads.spoken_of(inbox, event.thread_id, answered)
+    contacts = {thread.contact for thread in threads if thread.contact and thread.enrollment_id}
+    if isinstance(event, Incoming) and event.sender:
+        sender = contact(event.sender)
+        if ledger.threads.followed_up_from(inbox, sender):
+            contacts.add(sender)
+    if not threads and not contacts:
+        return None
+    return Reach(threads=tuple(thread.id for thread in threads), contacts=frozenset(contacts))
+
+
+def _respond(event: Event, reach: Reach | None, ledger: Ledger) -> Reaction:
+    if reach is None:
+        return Ignored("no conversation of ours")
+    if isinstance(event, Incoming):
+        if _is_our_own(event, reach, ledger):
+            return Ignored("our own mail")
+        inbox = contact(event.inbox_id)
+        if event.message_id and not ledger.inbound.note_message(inbox, event.message_id):
+            return Ignored("the same mail under another event's name")
+    match verdict(event):
+        case Stop(reason):
+            reaction: Reaction = _stop(event, reach, reason, ledger)
+        case Hold(reason, lasting):
+            reaction = _hold(reach, reason, ledger.now + lasting if lasting else None, ledger)
+        case None:
+            reaction = Ignored("changes nothing")
+    if isinstance(event, Incoming) and reach.threads:
+        _keep(event, reach.threads[0], ledger)
+    return reaction
+
+
+def _stop(event: Event, reach: Reach, reason: StopReason, ledger: Ledger) -> Reaction:
+    if isinstance(event, Bounce | Complaint) and not _concerns(event.recipients, reach):
+        return Ignored("about somebody else")
+    if isinstance(event, Complaint):
+        for person in sorted(reach.contacts):
+            ledger.inbound.suppress(person, reason)
+    return Stopped(reason, tuple(ledger.call_back(reach, reason).drafts))
+
+
+def _hold(reach: Reach, reason: HoldReason, until: datetime | None, ledger: Ledger) -> Reaction:
+    """A hold does not use up the wait: what was three days off is three days off when it ends."""
+    held = [
+        draft.id
+        for draft in ledger.waiting(reach)
+        if ledger.drafts.hold(
+            draft,
+            reason,
+            send_at=draft.send_at + (until - ledger.now if until else timedelta(0)),
+            until=until,
+        )
+    ]
+    return Held(reason, tuple(held), until)
+
+
+def _concerns(recipients: Collection[str], reach: Reach) -> bool:
+    """A bounce of a copy to somebody else says nothing about this person."""
+    return not recipients or any(contact(each) in reach.contacts for each in recipients)
+
+
+def _is_our_own(event: Incoming, reach: Reach, ledger: Ledger) -> bool:
+    """A copy of what we sent ourselves is nobody's answer; but one of our inboxes may be the person we write to."""
+    inbox = contact(event.inbox_id)
+    if event.message_id and ledger.threads.is_ours(inbox, event.message_id):
+        return True
+    sender = contact(event.sender or "")
+    return sender == inbox or (sender not in reach.contacts and bool(ledger.threads.our_inboxes([sender])))
+
+
+def _ids(event: Event) -> list[str]:
+    """The letters of ours that it speaks of."""
+    if isinstance(event, Incoming):
+        return [*event.references, *([event.in_reply_to] if event.in_reply_to else [])]
+    return [event.message_id] if event.message_id else []
+
+
+def _keep(event: Incoming, thread_id: str, ledger: Ledger) -> None:
+    ledger.threads.lock([thread_id])
+    ledger.threads.keep(
+        Message(
+            message_id=event.message_id or f"<{event.id}@unknown>",
+            inbox_id=contact(event.inbox_id),
+            thread_id=thread_id,
+            direction="received",
+            sender=event.sender or "",
+            to=event.to,
+            subject=event.subject,
+            text=event.text,
+            timestamp=ledger.now,
+            in_reply_to=event.in_reply_to,
+            references=event.references,
+            labels=("received", "unread"),
+        )
+    )
+
+
+def _wait_for_what_is_in_the_air(reach: Reach, *, store: Store, clock: Clock, pace: Pace) -> None:
+    """Whoever is told "stopped" must not get one more letter: so do not say it while one is leaving."""
+    until = monotonic() + pace.ack_wait.total_seconds()
+    while True:
+        with store.reading(clock.now()) as ledger:
+            flying = ledger.in_the_air(reach)
+        if not flying:
+            return
+        if monotonic() > until:
+            raise StillSending(
+                f"stopped, but {', '.join(flying)} was already leaving and has not landed. Ask again soon."
+            )
+        sleep(_POLL)
+
+
+def _in_a_word(reaction: Reaction) -> str:
+    match reaction:
+        case Stopped(reason, drafts):
+            return f"stopped: {reason}, {len(drafts)} cancelled"
+        case Held(reason, drafts, _):
+            return f"held: {reason}, {len(drafts)} held"
+        case Ignored(why):
+            return f"ignored: {why}"

@@ -1,0 +1,60 @@
+"""Story: what the dead left behind, and what time has changed. Harmless to run anywhere, any time, by anybody."""
+
+import logging
+from dataclasses import dataclass
+
+from engine import owner
+from engine.compose import compose
+from engine.dispatch import note_departure
+from engine.model import Draft, Pace
+from engine.seams import Clock, Mailbox, Trace
+from engine.store import Ledger, Store
+
+log = logging.getLogger("relent.recover")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovered:
+    """How many drafts were found, and what became of them."""
+
+    freed: int = 0  #: their worker is gone; they are due again
+    doubted: int = 0  #: their worker is gone, and they may have left
+    woken: int = 0  #: the absence is over
+    late: int = 0  #: too late to go without a human's word
+    proven: int = 0  #: the mailbox could say whether they left
+
+
+def recover(*, store: Store, mailbox: Mailbox, clock: Clock, pace: Pace) -> Recovered:
+    with store.transaction(clock.now(), "recovery") as ledger:
+        gone = owner.dead(ledger.drafts.owners())
+        freed = ledger.drafts.free_abandoned(gone)
+        doubted = ledger.drafts.doubt_abandoned(gone, fence=pace.fence)
+        woken = ledger.drafts.wake()
+        late = ledger.drafts.hold_late(pace.max_lateness)
+        doubtful = ledger.drafts.doubtful()
+    proven = [draft for draft in doubtful if _prove(draft, store=store, mailbox=mailbox, clock=clock)]
+    found = Recovered(
+        freed=len(freed), doubted=len(doubted), woken=len(woken), late=len(late), proven=len(proven)
+    )
+    if found != Recovered():
+        log.info("recovered: %s", found)
+    return found
+
+
+def _prove(draft: Draft, *, store: Store, mailbox: Mailbox, clock: Clock) -> bool:
+    """Ask the mailbox. Whoever cannot say leaves it to a human: a doubled letter is worse than a missing one."""
+    trace = mailbox.find(draft.message_id)
+    if trace is Trace.UNKNOWN:
+        return False
+    with store.transaction(clock.now(), "recovery") as ledger:
+        ledger.threads.lock([draft.thread_id])
+        _write_down(draft, trace, ledger)
+    return True
+
+
+def _write_down(draft: Draft, trace: Trace, ledger: Ledger) -> None:
+    if trace is Trace.FOUND:
+        letter = compose(draft, ledger.threads.messages(draft.thread_id))
+        note_departure(draft, letter, "found in the mailbox", ledger=ledger)
+    elif not ledger.drafts.disprove(draft):
+        ledger.threads.untag_ended(draft.id)

@@ -1,0 +1,83 @@
+"""Words with gaps, and what goes into the gaps: Jinja, sandboxed, over plain text only. Pure."""
+
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, meta, nodes
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from engine.errors import Refused
+
+_LONGEST = 100_000
+_FORGIVING_FILTERS = frozenset({"default", "d"})
+_FORGIVING_TESTS = frozenset({"defined", "undefined"})
+
+
+class _PlainEnvironment(ImmutableSandboxedEnvironment):
+    """No arithmetic that makes much out of little: `'a' * 10**9` is an outage, not a mail."""
+
+    intercepted_binops = frozenset({"*", "**", "%"})
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        if operator == "**" or isinstance(left, str) or isinstance(right, str):
+            raise Refused(f'"{operator}" is not for templates')
+        return super().call_binop(context, operator, left, right)
+
+
+_environment = _PlainEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+_environment.globals.clear()
+
+
+class TemplateMistake(Refused):
+    """This template does not parse."""
+
+    def __init__(self, message: str, line: int) -> None:
+        super().__init__(message)
+        self.line = line  #: counted from 1, within the template
+
+
+def render(template: str, variables: Mapping[str, str]) -> str:
+    """The text with its gaps filled. Raises Refused, in words, when it cannot be."""
+    try:
+        text = str(_template(template).render(dict(variables)))
+    except TemplateError as error:
+        raise Refused(f"{error.message}") from error
+    except (TypeError, ValueError, ArithmeticError, MemoryError) as error:
+        raise Refused(f"the template fails: {error}") from error
+    if len(text) > _LONGEST:
+        raise Refused(f"the text would be {len(text):,} characters long")
+    return text
+
+
+def gaps(template: str) -> list[str]:
+    """The variables that a template cannot do without, in order of first use."""
+    parsed = _parse(template)
+    unknown = meta.find_undeclared_variables(parsed)
+    return list(dict.fromkeys(name for name in _needed(parsed) if name in unknown))
+
+
+def _needed(node: nodes.Node) -> Iterator[str]:
+    if isinstance(node, nodes.Name) and node.ctx == "load":
+        yield node.name
+    for child in node.iter_child_nodes():
+        if not (isinstance(child, nodes.Name) and _is_forgiving(node)):
+            yield from _needed(child)
+
+
+def _is_forgiving(node: nodes.Node) -> bool:
+    return (isinstance(node, nodes.Filter) and node.name in _FORGIVING_FILTERS) or (
+        isinstance(node, nodes.Test) and node.name in _FORGIVING_TESTS
+    )
+
+
+def _parse(template: str) -> nodes.Template:
+    try:
+        return _environment.parse(template)
+    except TemplateSyntaxError as error:
+        raise TemplateMistake(error.message or "not a template", error.lineno) from error
+
+
+@lru_cache(maxsize=1024)
+def _template(text: str) -> Any:
+    return _environment.from_string(text)

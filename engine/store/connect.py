@@ -1,0 +1,148 @@
+"""Opening a database: the settings on which the promises stand, and the plan of the shelves."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, Engine, create_engine, event, insert, make_url, select, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from engine.errors import ConfigError
+from engine.store.ledger import Store
+from engine.store.tables import instance
+
+#: The newest migration. A test holds it equal to the migrations folder.
+HEAD = "0001"
+
+_LOCK_KEY = 0x52454C  # any number, as long as every Relent takes the same
+
+
+def open_store(url: str) -> Store:
+    """Open it; make it, if it is new and empty. An old or a newer one is somebody's decision: `relent migrate`."""
+    database = _connect(url)
+    try:
+        with _in_words():
+            version = _version(database)
+            if version is None:
+                migrate(database)
+            elif version != HEAD:
+                raise ConfigError(
+                    f"the database has version {version}, this Relent wants {HEAD}: run `relent migrate`"
+                )
+            _refuse_what_breaks_promises(database)
+    except ConfigError:
+        database.dispose()
+        raise
+    return Store(database)
+
+
+def migrate_url(url: str) -> tuple[str | None, str]:
+    """Bring a database to the newest plan. Says what it had before, and what it has now."""
+    database = _connect(url)
+    try:
+        with _in_words():
+            before = _version(database)
+            migrate(database)
+    finally:
+        database.dispose()
+    return before, HEAD
+
+
+def migrate(database: Engine) -> None:
+    """Harmless to repeat, and to run from two processes at once."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with database.begin() as db:
+        if db.dialect.name == "postgresql":
+            db.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+        config.attributes["connection"] = db
+        command.upgrade(config, "head")
+        if db.execute(select(instance.c.id)).one_or_none() is None:
+            db.execute(
+                insert(instance).values(id=1, key=secrets.token_bytes(32), created_at=datetime.now(UTC))
+            )
+
+
+def _connect(url: str) -> Engine:
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite" and parsed.database in {None, "", ":memory:"}:
+            raise ConfigError(
+                "database.url: a database in memory forgets everything. Write sqlite:///relent.db"
+            )
+        if parsed.get_backend_name() == "sqlite":
+            return _sqlite(url)
+        if parsed.get_backend_name() == "postgresql":
+            return create_engine(
+                parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, pool_size=20
+            )
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise ConfigError(f"database.url: {error}") from error
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            "database.url: PostgreSQL needs its driver: pip install 'relent-engine[postgres]'"
+        ) from error
+    raise ConfigError(
+        f"database.url: {parsed.get_backend_name()!r} is no database we keep promises on. "
+        "Write sqlite:///relent.db or postgresql+psycopg://…"
+    )
+
+
+def _sqlite(url: str) -> Engine:
+    database = create_engine(url)
+
+    @event.listens_for(database, "connect")
+    def set_up(dbapi: Any, _record: Any) -> None:
+        dbapi.isolation_level = None  # the driver must not begin for us: see below
+        for pragma in (
+            "busy_timeout=5000",
+            "journal_mode=WAL",
+            "synchronous=FULL",  # with NORMAL a power loss may undo an acknowledged cancel
+            "foreign_keys=ON",
+        ):
+            dbapi.execute(f"PRAGMA {pragma}").close()
+
+    @event.listens_for(database, "begin")
+    def begin(db: Connection) -> None:
+        # read-then-write in a deferred transaction ends in "database is locked"
+        reading = db.get_execution_options().get("relent_reading", False)
+        db.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return database
+
+
+def _version(database: Engine) -> str | None:
+    with _looking(database) as db:
+        return MigrationContext.configure(db).get_current_revision()
+
+
+def _refuse_what_breaks_promises(database: Engine) -> None:
+    """A database that forgets what it said was safe cannot keep a promise."""
+    if database.dialect.name != "postgresql":
+        return
+    with _looking(database) as db:
+        for setting in ("fsync", "synchronous_commit"):
+            if db.scalar(text(f"SHOW {setting}")) == "off":
+                raise ConfigError(
+                    f"PostgreSQL runs with {setting}=off: a power loss would undo cancelled follow-ups. Set it to on."
+                )
+
+
+@contextmanager
+def _looking(database: Engine) -> Iterator[Connection]:
+    with database.connect().execution_options(relent_reading=True) as db, db.begin():
+        yield db
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        raise ConfigError(f"database.url: {str(error.orig).strip().splitlines()[0]}") from error

@@ -1,0 +1,294 @@
+"""The drafts' shelf: a verb each for what can become of a letter."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, literal_column, or_, select, update
+
+from engine.addresses import contact, domain
+from engine.model import Draft
+from engine.states import (
+    APPROVE,
+    CANCEL,
+    CLAIM,
+    DISPROVE,
+    DOUBT,
+    GATE,
+    GIVE_UP,
+    HOLD,
+    PUT_BACK,
+    RETRY,
+    SETTLE,
+    WAKE,
+    WITHDRAW,
+    DraftState,
+    HoldReason,
+    Move,
+)
+from engine.store.moves import Desk
+from engine.store.tables import draft, enrollment, suppression, thread
+
+#: Out of everybody's hands.
+_NOBODYS: dict[str, Any] = {"claim_token": None, "claim_owner": None, "lease_until": None, "gate_at": None}
+
+_FIELDS = [draft.c[name] for name in Draft.__dataclass_fields__]
+
+
+def _is(state: DraftState) -> ColumnElement[bool]:
+    """A literal, not a parameter: only so are SQLite and PostgreSQL certain of the partial index."""
+    return draft.c.state == literal_column(f"'{state}'")
+
+
+def record(row: Row[Any]) -> Draft:
+    fields = {name: getattr(row, name) for name in Draft.__dataclass_fields__}
+    return Draft(**fields | {"state": DraftState(row.state)})
+
+
+class Drafts:
+    """One transaction's hands on the drafts."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._db = desk.db
+
+    def get(self, draft_id: str) -> Draft | None:
+        row = self._db.execute(select(*_FIELDS).where(draft.c.id == draft_id)).one_or_none()
+        return None if row is None else record(row)
+
+    def add(self, new: Draft) -> bool:
+        """False: this step exists already, or another draft of this enrollment is still pending."""
+        values = {name: getattr(new, name) for name in Draft.__dataclass_fields__}
+        values |= {"created_at": self._desk.now, "updated_at": self._desk.now}
+        made = self._desk.insert_once(draft, **values)
+        self._desk.note(draft, "create", made, new.reason)
+        return bool(made)
+
+    # --- the way out ---
+
+    def claim(self, *, token: str, owner: str, lease: timedelta, at_most: int) -> list[Draft]:
+        """Take what is due, each letter into one pair of hands only."""
+        due = (
+            select(draft.c.id)
+            .where(_is(DraftState.SCHEDULED), draft.c.send_at <= self._desk.now)
+            .order_by(draft.c.send_at)
+            .limit(at_most)
+            .with_for_update(skip_locked=True)
+            .cte("due")
+        )
+        rows = self._desk.carry_out(
+            draft,
+            CLAIM,
+            update(draft).where(draft.c.id == due.c.id, _is(DraftState.SCHEDULED)),
+            claim_token=token,
+            claim_owner=owner,
+            lease_until=self._desk.now + lease,
+            attempt=draft.c.attempt + 1,
+        )
+        return sorted(map(record, rows), key=lambda each: (each.send_at, each.id))
+
+    def pass_gate(self, claimed: Draft) -> bool:
+        """The only irrevocable commit. Everything that can forbid a letter is asked once more, here and now."""
+        thread_row = select(thread.c.id).where(thread.c.id == claimed.thread_id)
+        self._db.execute(thread_row.with_for_update(read=True))
+        return bool(
+            self._desk.move(
+                draft,
+                GATE,
+                draft.c.id == claimed.id,
+                draft.c.claim_token == claimed.claim_token,
+                draft.c.lease_until > self._desk.now,
+                draft.c.approved_sha == draft.c.content_sha,
+                ~self._suppressed(claimed.to),
+                self._wanted(),
+                gate_at=self._desk.now,
+            )
+        )
+
+    def settle(self, leaving: Draft, note: str) -> bool:
+        """It went out."""
+        return bool(self._desk.move(draft, SETTLE, *self._mine(leaving), why=note or None, outcome="sent"))
+
+    def put_back(self, held: Draft, *, send_at: datetime, why: str) -> bool:
+        """Later. But a letter that somebody called back meanwhile must not wait for its next chance: it ends."""
+        withdrawn = self._desk.move(
+            draft,
+            WITHDRAW,
+            *self._mine(held),
+            draft.c.recalled.is_not(None),
+            outcome=draft.c.recalled,
+            why=why,
+        )
+        return not withdrawn and bool(
+            self._desk.move(
+                draft, PUT_BACK, *self._mine(held), why=why, send_at=send_at, outcome=why, **_NOBODYS
+            )
+        )
+
+    def give_up(self, held: Draft, why: str) -> bool:
+        return bool(self._desk.move(draft, GIVE_UP, *self._mine(held), why=why, outcome=why))
+
+    def doubt(self, leaving: Draft, why: str) -> bool:
+        return bool(self._desk.move(draft, DOUBT, *self._mine(leaving), why=why, outcome=why))
+
+    def disprove(self, doubtful: Draft) -> bool:
+        """It certainly did not go out: it waits again, unless somebody called it back."""
+        withdrawn = self._desk.move(
+            draft, WITHDRAW, *self._mine(doubtful), draft.c.recalled.is_not(None), outcome=draft.c.recalled
+        )
+        why = "it certainly did not leave"
+        return not withdrawn and bool(
+            self._desk.move(draft, DISPROVE, *self._mine(doubtful), why=why, outcome=why, **_NOBODYS)
+        )
+
+    # --- held, and let go ---
+
+    def hold(self, waiting: Draft, reason: HoldReason, *, send_at: datetime, until: datetime | None) -> bool:
+        return bool(
+            self._desk.move(
+                draft,
+                HOLD,
+                draft.c.id == waiting.id,
+                why=reason,
+                outcome=reason,
+                send_at=send_at,
+                held_until=until,
+                **_NOBODYS,
+            )
+        )
+
+    def approve(self, held: Draft, *, by: str, send_at: datetime) -> bool:
+        """A human says yes, to these words and no others."""
+        return bool(
+            self._desk.move(
+                draft,
+                APPROVE,
+                draft.c.id == held.id,
+                draft.c.content_sha == held.content_sha,
+                self._wanted(),
+                approved_sha=held.content_sha,
+                approved_by=by,
+                held_until=None,
+                outcome=None,
+                send_at=send_at,
+            )
+        )
+
+    def retry(self, failed: Draft) -> bool:
+        """A human says: try again."""
+        return bool(
+            self._desk.move(
+                draft,
+                RETRY,
+                draft.c.id == failed.id,
+                draft.c.recalled.is_(None),
+                self._wanted(),
+                send_at=self._desk.now,
+                outcome=None,
+                attempt=0,
+                **_NOBODYS,
+            )
+        )
+
+    # --- called back ---
+
+    def cancel(self, which: ColumnElement[bool], why: str) -> list[Draft]:
+        """Everything that can still be called back, is."""
+        return [record(row) for row in self._desk.move(draft, CANCEL, which, why=why, outcome=why)]
+
+    def recall(self, which: ColumnElement[bool], why: str) -> list[Draft]:
+        """For what is past the gate, a note that it must not be put back. The ones in the air come back."""
+        rows = self._db.execute(
+            update(draft)
+            .where(draft.c.state.in_(sorted(WITHDRAW.sources)), which)
+            .values(recalled=why)
+            .returning(*_FIELDS)
+        )
+        return [record(row) for row in rows]
+
+    def in_the_air(self, which: ColumnElement[bool]) -> list[str]:
+        return list(
+            self._db.scalars(select(draft.c.id).where(_is(DraftState.RELEASING), which).order_by(draft.c.id))
+        )
+
+    def pending(self, which: ColumnElement[bool]) -> list[Draft]:
+        """What a hold can reach."""
+        rows = self._db.execute(
+            select(*_FIELDS).where(draft.c.state.in_(sorted(HOLD.sources)), which).order_by(draft.c.id)
+        )
+        return [record(row) for row in rows]
+
+    # --- what the dead left behind, and what time changes ---
+
+    def owners(self) -> list[str]:
+        """Whoever holds a claim now."""
+        holding = select(draft.c.claim_owner).where(
+            or_(_is(DraftState.CLAIMED), _is(DraftState.RELEASING)), draft.c.claim_owner.is_not(None)
+        )
+        return list(self._db.scalars(holding.distinct()))
+
+    def free_abandoned(self, dead: Collection[str]) -> Sequence[Row[Any]]:
+        """Claims whose lease is over or whose owner is gone. Safe: an owner that wakes up fails at the gate."""
+        over = or_(draft.c.lease_until < self._desk.now, draft.c.claim_owner.in_(dead))
+        return self._sweep(PUT_BACK, DraftState.CLAIMED, over, why="its worker is gone", **_NOBODYS)
+
+    def doubt_abandoned(self, dead: Collection[str], *, fence: timedelta) -> Sequence[Row[Any]]:
+        """Past the gate, and nobody left to say what happened then. Never back by itself."""
+        over = or_(draft.c.gate_at < self._desk.now - fence, draft.c.claim_owner.in_(dead))
+        why = "its worker is gone; it may have left"
+        return self._sweep(DOUBT, DraftState.RELEASING, over, why=why, outcome=why)
+
+    def wake(self) -> Sequence[Row[Any]]:
+        """Those whose absence is over."""
+        over = draft.c.held_until <= self._desk.now
+        return self._sweep(
+            WAKE, DraftState.HELD, over, why="the absence is over", held_until=None, outcome=None
+        )
+
+    def hold_late(self, max_lateness: timedelta) -> Sequence[Row[Any]]:
+        late = draft.c.send_at < self._desk.now - max_lateness
+        return self._sweep(HOLD, DraftState.SCHEDULED, late, why=HoldReason.LATE, outcome=HoldReason.LATE)
+
+    def doubtful(self) -> list[Draft]:
+        rows = self._db.execute(select(*_FIELDS).where(_is(DraftState.UNCERTAIN)).order_by(draft.c.id))
+        return [record(row) for row in rows]
+
+    def next_due(self) -> datetime | None:
+        """When the clock has to be looked at again: the next letter's hour, or the next absence's end."""
+        due = select(draft.c.send_at).where(_is(DraftState.SCHEDULED)).order_by(draft.c.send_at).limit(1)
+        awake = (
+            select(draft.c.held_until)
+            .where(_is(DraftState.HELD), draft.c.held_until.is_not(None))
+            .order_by(draft.c.held_until)
+            .limit(1)
+        )
+        hours = [hour for hour in (self._db.scalar(due), self._db.scalar(awake)) if hour is not None]
+        return min(hours, default=None)
+
+    def _sweep(
+        self, move: Move, state: DraftState, where: ColumnElement[bool], *, why: str, **values: Any
+    ) -> Sequence[Row[Any]]:
+        """Rows in somebody's hands are left for the next round: sweepers never wait for each other."""
+        found = select(draft.c.id).where(_is(state), where).with_for_update(skip_locked=True).cte("found")
+        return self._desk.carry_out(
+            draft, move, update(draft).where(draft.c.id == found.c.id, _is(state)), why=why, **values
+        )
+
+    def _mine(self, held: Draft) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+        return draft.c.id == held.id, draft.c.claim_token == held.claim_token
+
+    def _wanted(self) -> ColumnElement[bool]:
+        """No sequence made it, or the sequence still wants it said."""
+        active = (
+            select(enrollment.c.id)
+            .where(enrollment.c.id == draft.c.enrollment_id, enrollment.c.state == "active")
+            .exists()
+        )
+        return or_(draft.c.enrollment_id.is_(None), active)
+
+    def _suppressed(self, address: str) -> ColumnElement[bool]:
+        return (
+            select(suppression.c.address)
+            .where(suppression.c.address.in_([contact(address), domain(address)]))
+            .exists()
+        )

@@ -1,0 +1,92 @@
+"""The enrollments' shelf: who stands where, in which version of which sequence."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, select, update
+
+from engine.model import Enrollment
+from engine.sequence import Sequence
+from engine.states import FINISH, PAUSE, RESUME, STOP, EnrollmentState
+from engine.store.moves import Desk
+from engine.store.tables import enrollment, sequence_version
+
+_FIELDS = [enrollment.c[name] for name in Enrollment.__dataclass_fields__]
+
+
+def _record(row: Row[Any]) -> Enrollment:
+    fields = {name: getattr(row, name) for name in Enrollment.__dataclass_fields__}
+    return Enrollment(**fields | {"state": EnrollmentState(row.state)})
+
+
+class Enrollments:
+    """One transaction's hands on the enrollments."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._db = desk.db
+
+    def keep_version(self, sequence: Sequence) -> None:
+        self._desk.insert_once(
+            sequence_version,
+            id=sequence.version,
+            name=sequence.name,
+            body=sequence.dump(),
+            created_at=self._desk.now,
+        )
+
+    def version(self, version: str) -> Sequence:
+        body = self._db.scalar(select(sequence_version.c.body).where(sequence_version.c.id == version))
+        return Sequence.model_validate(body)
+
+    def add(self, new: Enrollment) -> bool:
+        """False: somebody enrolled the same person at the same moment."""
+        values = {name: getattr(new, name) for name in Enrollment.__dataclass_fields__}
+        values |= {"created_at": self._desk.now, "updated_at": self._desk.now}
+        made = self._desk.insert_once(enrollment, **values)
+        self._desk.note(enrollment, "create", made, new.reason)
+        return bool(made)
+
+    def of(self, sequence: str, contact: str) -> Enrollment | None:
+        """This person's latest life in this sequence."""
+        found = (
+            select(*_FIELDS)
+            .where(enrollment.c.sequence == sequence, enrollment.c.contact == contact)
+            .order_by(enrollment.c.created_at.desc())
+            .limit(1)
+        )
+        row = self._db.execute(found).one_or_none()
+        return None if row is None else _record(row)
+
+    def lock(self, enrollment_id: str) -> Enrollment:
+        """Read it, and let nobody stop it until this transaction is over. The thread is locked before."""
+        found = select(*_FIELDS).where(enrollment.c.id == enrollment_id).with_for_update()
+        return _record(self._db.execute(found).one())
+
+    def pause(self, stuck: Enrollment, reason: str) -> None:
+        """A human has to look."""
+        self._desk.move(enrollment, PAUSE, enrollment.c.id == stuck.id, why=reason, reason=reason)
+
+    def resume(self, waiting: Enrollment, *, variables: Mapping[str, str], version: str) -> bool:
+        """What it waited for is here."""
+        moved = self._desk.move(
+            enrollment,
+            RESUME,
+            enrollment.c.id == waiting.id,
+            why="what was missing is here",
+            reason=None,
+            variables=dict(variables),
+            version=version,
+        )
+        return bool(moved)
+
+    def speak_in(self, speaking: Enrollment, thread_id: str) -> None:
+        """A new subject, a new thread."""
+        self._db.execute(update(enrollment).where(enrollment.c.id == speaking.id).values(thread_id=thread_id))
+
+    def finish(self, done: Enrollment) -> None:
+        self._desk.move(enrollment, FINISH, enrollment.c.id == done.id, why="everything was said")
+
+    def stop(self, which: ColumnElement[bool], reason: str) -> list[str]:
+        """Whoever was active or paused, and is not any more."""
+        return [row.id for row in self._desk.move(enrollment, STOP, which, why=reason, reason=reason)]

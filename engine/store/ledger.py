@@ -1,0 +1,131 @@
+"""One transaction's view of everything; and the one verb that reaches across all shelves: call back."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from threading import Lock
+
+from sqlalchemy import ColumnElement, Connection, Engine, or_, select
+
+from engine.model import Draft, Thread
+from engine.states import DraftState, StopReason
+from engine.store.drafts import Drafts
+from engine.store.enrollments import Enrollments
+from engine.store.inbound import Inbound
+from engine.store.moves import Desk
+from engine.store.tables import draft, enrollment, instance
+from engine.store.threads import Threads
+from engine.store.views import Views
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """Whom an event is about: these conversations, and these people wherever a sequence speaks to them."""
+
+    threads: tuple[str, ...]
+    contacts: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalledBack:
+    """What was stopped, and what was already leaving."""
+
+    enrollments: list[str]
+    drafts: list[str]
+    in_the_air: list[str]
+
+
+class Ledger:
+    """What one transaction can do, shelf by shelf."""
+
+    def __init__(self, db: Connection, now: datetime, by: str) -> None:
+        desk = Desk(db, now, by)
+        self.now = now
+        self.drafts = Drafts(desk)
+        self.enrollments = Enrollments(desk)
+        self.threads = Threads(desk)
+        self.inbound = Inbound(desk)
+        self.views = Views(db)
+        self._db = db
+
+    def instance_key(self) -> bytes:
+        """What our Message-IDs are made with."""
+        return bytes(self._db.scalars(select(instance.c.key)).one())
+
+    def call_back(self, reach: Reach, reason: StopReason) -> CalledBack:
+        """Stop these enrollments and cancel every follow-up of theirs, and every one that a label here names."""
+        threads = self._lock(reach)
+        self.enrollments.stop(self._living(reach, threads), reason)
+        which = self._follow_ups(reach, threads)
+        cancelled = self.drafts.cancel(which, reason)
+        leaving = self.drafts.recall(which, reason)
+        stale = set(self.threads.follow_ups(reach.threads)) - {each.id for each in leaving}
+        self.threads.untag(stale | {each.id for each in cancelled})
+        return CalledBack(
+            enrollments=[each.enrollment_id for each in threads if each.enrollment_id],
+            drafts=[each.id for each in cancelled],
+            in_the_air=[each.id for each in leaving if each.state == DraftState.RELEASING],
+        )
+
+    def in_the_air(self, reach: Reach) -> list[str]:
+        """What was called back too late, and whose fate is not known yet."""
+        threads = self.threads.of_people(reach.contacts, reach.threads)
+        return self.drafts.in_the_air(self._follow_ups(reach, threads) & draft.c.recalled.is_not(None))
+
+    def waiting(self, reach: Reach) -> list[Draft]:
+        """The follow-ups that a hold can reach, with their threads locked."""
+        threads = self._lock(reach)
+        return self.drafts.pending(self._follow_ups(reach, threads))
+
+    def _lock(self, reach: Reach) -> list[Thread]:
+        threads = self.threads.of_people(reach.contacts, reach.threads)
+        self.threads.lock([each.id for each in threads])
+        return threads
+
+    def _living(self, reach: Reach, threads: list[Thread]) -> ColumnElement[bool]:
+        return or_(
+            enrollment.c.contact.in_(reach.contacts),
+            enrollment.c.id.in_([each.enrollment_id for each in threads if each.enrollment_id]),
+        )
+
+    def _follow_ups(self, reach: Reach, threads: list[Thread]) -> ColumnElement[bool]:
+        """By enrollment, and by label: a label reaches only into its own inbox."""
+        ours = [each for each in threads if each.id in reach.threads]
+        named = self.threads.follow_ups(reach.threads)
+        return or_(
+            draft.c.enrollment_id.in_(select(enrollment.c.id).where(self._living(reach, threads))),
+            draft.c.id.in_(named) & draft.c.inbox_id.in_({each.inbox_id for each in ours}),
+        )
+
+
+class Store:
+    """The database, opened. Writers queue up for it; readers do not wait."""
+
+    def __init__(self, database: Engine) -> None:
+        self.database = database
+        # SQLite has one writer at a time: better that ours stand in line here than poll the file for a lock.
+        self._turn = Lock() if database.dialect.name == "sqlite" else None
+
+    @contextmanager
+    def transaction(self, now: datetime, by: str) -> Iterator[Ledger]:
+        """All of it, or nothing of it. `by` signs the audit log."""
+        with self._in_turn(), self.database.begin() as db:
+            yield Ledger(db, now, by)
+
+    @contextmanager
+    def reading(self, now: datetime) -> Iterator[Ledger]:
+        """One look, holding nobody up."""
+        with self.database.connect().execution_options(relent_reading=True) as db, db.begin():
+            yield Ledger(db, now, "a reader")
+
+    def close(self) -> None:
+        self.database.dispose()
+
+    @contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        if self._turn is None:
+            yield
+        else:
+            with self._turn:
+                yield

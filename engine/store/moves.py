@@ -1,0 +1,57 @@
+"""How a life moves on: one guarded UPDATE, made from the table of moves, and a line in the log for each row it moved."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Table, Update, insert, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from engine.states import Move
+from engine.store.tables import audit, draft, enrollment
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Where one transaction is worked on: the connection, the present instant, and who is at work."""
+
+    db: Connection
+    now: datetime
+    by: str
+
+    def move(
+        self, table: Table, move: Move, *where: ColumnElement[bool], why: str | None = None, **values: Any
+    ) -> Sequence[Row[Any]]:
+        """Everybody whom the guard lets through goes. A lost race is an answer: no row came back."""
+        guarded = update(table).where(table.c.state.in_(sorted(move.sources)), *where)
+        return self.carry_out(table, move, guarded, why=why, **values)
+
+    def carry_out(
+        self, table: Table, move: Move, guarded: Update, *, why: str | None = None, **values: Any
+    ) -> Sequence[Row[Any]]:
+        """The same, for a guard that is spelt by hand so that a partial index is certain."""
+        values |= {"state": move.target, "updated_at": self.now}
+        rows = self.db.execute(guarded.values(**values).returning(*table.c)).all()
+        self.note(table, move.name, rows, why)
+        return rows
+
+    def insert_once(self, table: Table, **values: Any) -> Sequence[Row[Any]]:
+        """No row comes back when it stood there already. A twin that is just being inserted is waited for."""
+        dialect = sqlite if self.db.dialect.name == "sqlite" else postgresql
+        statement = dialect.insert(table).values(**values).on_conflict_do_nothing()
+        return self.db.execute(statement.returning(*table.c)).all()
+
+    def note(self, table: Table, what: str, rows: Sequence[Row[Any]], why: str | None = None) -> None:
+        if rows:
+            self.db.execute(insert(audit), [self._line(table, what, row, why) for row in rows])
+
+    def _line(self, table: Table, what: str, row: Row[Any], why: str | None) -> dict[str, Any]:
+        return {
+            "at": self.now,
+            "actor": self.by,
+            "what": f"{table.name}: {what}",
+            "draft_id": row.id if table is draft else None,
+            "enrollment_id": row.id if table is enrollment else row.enrollment_id,
+            "detail": why,
+        }

@@ -1,0 +1,264 @@
+"""What stands on the shelves. Time is kept as UTC milliseconds: SQLite has no time zones to lose."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware in, aware out."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value} has no time zone")
+        return round(value.timestamp() * 1000)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else datetime.fromtimestamp(value / 1000, UTC)
+
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pk",
+        "fk": "%(table_name)s_%(column_0_name)s_fk",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ck": "%(table_name)s_%(constraint_name)s",
+    }
+)
+
+_SERIAL = BigInteger().with_variant(Integer, "sqlite")
+
+instance = Table(  # one row: who we are
+    "instance",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("key", LargeBinary, nullable=False),  # what our Message-IDs are made with
+    Column("created_at", UtcDateTime, nullable=False),
+    CheckConstraint("id = 1", name="alone"),
+)
+
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("id", Text, primary_key=True),  # its address, as a key: see engine/addresses.py
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+sequence_version = Table(  # immutable: a changed file is another row
+    "sequence_version",
+    metadata,
+    Column("id", Text, primary_key=True),  # the hash of what it says
+    Column("name", Text, nullable=False),
+    Column("body", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+enrollment = Table(
+    "enrollment",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("sequence", Text, nullable=False),
+    Column("version", Text, ForeignKey(sequence_version.c.id), nullable=False),
+    Column("inbox_id", Text, ForeignKey(inbox.c.id), nullable=False),
+    Column("email", Text, nullable=False),
+    Column("contact", Text, nullable=False),
+    Column("variables", JSON, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text),
+    Column("thread_id", Text, nullable=False),  # the current one; thread.enrollment_id is the way back
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Index("enrollment_contact", "contact", "state"),
+    # nobody stands twice in one sequence at a time, whoever enrolls them and however often
+    Index(
+        "enrollment_one_life",
+        "sequence",
+        "contact",
+        unique=True,
+        sqlite_where=text("state IN ('active', 'paused')"),
+        postgresql_where=text("state IN ('active', 'paused')"),
+    ),
+)
+
+thread = Table(
+    "thread",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("inbox_id", Text, ForeignKey(inbox.c.id), nullable=False),
+    Column("contact", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("enrollment_id", Text, ForeignKey(enrollment.c.id)),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index("thread_contact", "contact"),
+    Index("thread_enrollment", "enrollment_id"),
+)
+
+thread_label = Table(
+    "thread_label",
+    metadata,
+    Column("thread_id", Text, ForeignKey(thread.c.id), primary_key=True),
+    Column("label", Text, primary_key=True),
+    Index("thread_label_label", "label"),
+)
+
+draft = Table(
+    "draft",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("inbox_id", Text, ForeignKey(inbox.c.id), nullable=False),
+    Column("thread_id", Text, ForeignKey(thread.c.id), nullable=False),
+    Column("enrollment_id", Text, ForeignKey(enrollment.c.id)),
+    Column("step", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("send_at", UtcDateTime, nullable=False),
+    Column("to", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("message_id", Text, nullable=False, unique=True),
+    Column("reason", Text, nullable=False),
+    Column("content_sha", Text, nullable=False),
+    Column("approved_sha", Text),
+    Column("approved_by", Text),
+    Column("held_until", UtcDateTime),
+    Column("claim_token", Text),
+    Column("claim_owner", Text),
+    Column("lease_until", UtcDateTime),
+    Column("gate_at", UtcDateTime),
+    Column("attempt", Integer, nullable=False, server_default="0"),
+    Column("outcome", Text),
+    Column("recalled", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    UniqueConstraint("enrollment_id", "step"),  # a step can exist once: making it again is a no-op
+    Index("draft_thread", "thread_id", "state"),  # not partial: SQLite would not use it for a shorter IN list
+    # the planner must be certain of the next four, so their queries write the state as a literal
+    Index(
+        "draft_due",
+        "send_at",
+        sqlite_where=text("state = 'scheduled'"),
+        postgresql_where=text("state = 'scheduled'"),
+    ),
+    Index(
+        "draft_open",
+        "lease_until",
+        sqlite_where=text("state = 'claimed'"),
+        postgresql_where=text("state = 'claimed'"),
+    ),
+    Index(
+        "draft_releasing",
+        "gate_at",
+        sqlite_where=text("state = 'releasing'"),
+        postgresql_where=text("state = 'releasing'"),
+    ),
+    Index(
+        "draft_asleep",
+        "held_until",
+        sqlite_where=text("state = 'held'"),
+        postgresql_where=text("state = 'held'"),
+    ),
+    Index(
+        "draft_doubtful",
+        "id",
+        sqlite_where=text("state = 'uncertain'"),
+        postgresql_where=text("state = 'uncertain'"),
+    ),
+    # one enrollment, one draft that has not had its end
+    Index(
+        "draft_one_pending",
+        "enrollment_id",
+        unique=True,
+        sqlite_where=text("state NOT IN ('sent', 'cancelled')"),
+        postgresql_where=text("state NOT IN ('sent', 'cancelled')"),
+    ),
+)
+
+message = Table(
+    "message",
+    metadata,
+    Column("inbox_id", Text, ForeignKey(inbox.c.id), primary_key=True),
+    Column("message_id", Text, primary_key=True),
+    Column("thread_id", Text, ForeignKey(thread.c.id), nullable=False),
+    Column("direction", Text, nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("to", JSON, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("timestamp", UtcDateTime, nullable=False),
+    Column("in_reply_to", Text),
+    Column("references", JSON, nullable=False),
+    Column("labels", JSON, nullable=False),
+    Column("draft_id", Text, ForeignKey(draft.c.id)),
+    Column("enrollment_id", Text, ForeignKey(enrollment.c.id)),
+    Column("step", Text),
+    Column("position", Integer, nullable=False),  # in its thread: two letters may bear the same instant
+    UniqueConstraint("thread_id", "position"),
+    Index("message_time", "timestamp"),
+)
+
+inbound_event = Table(  # every receipt, also of what we could not read
+    "inbound_event",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("event_id", Text, primary_key=True),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("raw", LargeBinary, nullable=False),
+)
+
+inbound_message = Table(  # the same mail under another event's name
+    "inbound_message",
+    metadata,
+    Column("inbox_id", Text, primary_key=True),
+    Column("message_id", Text, primary_key=True),
+)
+
+tally = Table(  # what is counted but not kept: webhooks that nobody believed
+    "tally",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+)
+
+suppression = Table(
+    "suppression",
+    metadata,
+    Column("address", Text, primary_key=True),  # an address, or a domain
+    Column("reason", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+audit = Table(  # append-only: the database itself refuses to change a row
+    "audit",
+    metadata,
+    Column("seq", _SERIAL, primary_key=True, autoincrement=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("draft_id", Text),
+    Column("enrollment_id", Text),
+    Column("detail", Text),
+    Index("audit_draft", "draft_id"),
+    Index("audit_enrollment", "enrollment_id"),
+)

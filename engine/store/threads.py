@@ -1,0 +1,166 @@
+"""The threads' shelf: conversations, their labels, and the letters in them."""
+
+from collections.abc import Collection, Iterable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, and_, delete, func, or_, select, update
+
+from engine.ids import FOLLOW_UP, follow_up_label
+from engine.model import Message, Thread
+from engine.states import DRAFT_ENDS
+from engine.store.moves import Desk
+from engine.store.tables import draft, enrollment, inbox, message, thread, thread_label
+
+_FIELDS = [thread.c[name] for name in Thread.__dataclass_fields__]
+
+
+def _record(row: Row[Any]) -> Thread:
+    return Thread(**{name: getattr(row, name) for name in Thread.__dataclass_fields__})
+
+
+def _message(row: Row[Any]) -> Message:
+    fields = {name: getattr(row, name) for name in Message.__dataclass_fields__}
+    return Message(**fields | {name: tuple(fields[name]) for name in ("to", "references", "labels")})
+
+
+class Threads:
+    """One transaction's hands on the threads."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._db = desk.db
+
+    # --- inboxes and threads ---
+
+    def open_inbox(self, address: str) -> None:
+        """It may exist already."""
+        self._desk.insert_once(inbox, id=address, created_at=self._desk.now)
+
+    def our_inboxes(self, addresses: Collection[str]) -> set[str]:
+        """Which of these addresses are ours."""
+        return set(self._db.scalars(select(inbox.c.id).where(inbox.c.id.in_(addresses))))
+
+    def add(self, new: Thread) -> None:
+        values = {name: getattr(new, name) for name in Thread.__dataclass_fields__}
+        self._db.execute(thread.insert().values(**values, created_at=self._desk.now))
+
+    def get(self, thread_id: str) -> Thread:
+        return _record(self._db.execute(select(*_FIELDS).where(thread.c.id == thread_id)).one())
+
+    def name(self, thread_id: str, subject: str) -> None:
+        """Its first letter gives it its subject."""
+        self._db.execute(update(thread).where(thread.c.id == thread_id).values(subject=subject))
+
+    def lock(self, which: Collection[str]) -> None:
+        """The one row that cancel, gate and next step all take first, always in the same order."""
+        locked = select(thread.c.id).where(thread.c.id.in_(which)).order_by(thread.c.id).with_for_update()
+        self._db.execute(locked).all()
+
+    # --- whose conversation is this? ---
+
+    def spoken_of(self, inbox_id: str, thread_id: str, ids: Collection[str]) -> list[Thread]:
+        """By its own id, else by the Message-IDs of ours that the letter answers; in this inbox, never in another's."""
+        by_id = self._found(thread.c.id == thread_id, thread.c.inbox_id == inbox_id)
+        if by_id or not ids:
+            return by_id
+        ours = or_(
+            thread.c.id.in_(
+                select(draft.c.thread_id).where(draft.c.message_id.in_(ids), draft.c.inbox_id == inbox_id)
+            ),
+            thread.c.id.in_(
+                select(message.c.thread_id).where(
+                    message.c.message_id.in_(ids),
+                    message.c.inbox_id == inbox_id,
+                    message.c.direction == "sent",
+                )
+            ),
+        )
+        return self._found(ours)
+
+    def followed_up_from(self, inbox_id: str, contact: str) -> bool:
+        """Does somebody of this address get follow-ups from this inbox?"""
+        found = select(enrollment.c.id).where(
+            enrollment.c.contact == contact,
+            enrollment.c.inbox_id == inbox_id,
+            enrollment.c.state.in_(["active", "paused"]),
+        )
+        return self._db.scalar(found.limit(1)) is not None
+
+    def of_people(self, contacts: Collection[str], threads: Collection[str]) -> list[Thread]:
+        """These threads, and every thread in which a sequence speaks to these people."""
+        return self._found(
+            or_(
+                thread.c.id.in_(threads),
+                and_(thread.c.contact.in_(contacts), thread.c.enrollment_id.is_not(None)),
+            )
+        )
+
+    def _found(self, *where: ColumnElement[bool]) -> list[Thread]:
+        return [
+            _record(row) for row in self._db.execute(select(*_FIELDS).where(*where).order_by(thread.c.id))
+        ]
+
+    # --- labels ---
+
+    def tag(self, thread_id: str, label: str) -> None:
+        self._desk.insert_once(thread_label, thread_id=thread_id, label=label)
+
+    def labels(self, thread_id: str) -> list[str]:
+        found = select(thread_label.c.label).where(thread_label.c.thread_id == thread_id)
+        return list(self._db.scalars(found.order_by(thread_label.c.label)))
+
+    def follow_ups(self, threads: Collection[str]) -> list[str]:
+        """The drafts that these threads' labels name."""
+        found = select(thread_label.c.label).where(
+            thread_label.c.thread_id.in_(threads), thread_label.c.label.startswith(FOLLOW_UP, autoescape=True)
+        )
+        return [
+            label.removeprefix(FOLLOW_UP) for label in self._db.scalars(found.order_by(thread_label.c.label))
+        ]
+
+    def untag(self, drafts: Iterable[str]) -> None:
+        """A draft that has had its end is named on no thread any more."""
+        labels = [follow_up_label(draft_id) for draft_id in drafts]
+        self._db.execute(delete(thread_label).where(thread_label.c.label.in_(labels)))
+
+    def untag_ended(self, draft_id: str) -> None:
+        """The same, if it has had its end."""
+        ended = select(draft.c.id).where(draft.c.id == draft_id, draft.c.state.in_(sorted(DRAFT_ENDS)))
+        self.untag(self._db.scalars(ended))
+
+    # --- letters ---
+
+    def keep(self, new: Message) -> None:
+        """Once: a mailbox may tell us twice. The thread is locked before, so that positions do not collide."""
+        values = {name: getattr(new, name) for name in Message.__dataclass_fields__}
+        last = select(func.coalesce(func.max(message.c.position), 0)).where(
+            message.c.thread_id == new.thread_id
+        )
+        self._desk.insert_once(message, **values, position=(self._db.scalar(last) or 0) + 1)
+
+    def messages(self, thread_id: str) -> list[Message]:
+        """Oldest first."""
+        fields = [message.c[name] for name in Message.__dataclass_fields__]
+        rows = self._db.execute(
+            select(*fields).where(message.c.thread_id == thread_id).order_by(message.c.position)
+        )
+        return [_message(row) for row in rows]
+
+    def said(self, enrollment_id: str) -> list[tuple[str, datetime]]:
+        """Which steps have left, and when they really did; in the order in which they left."""
+        rows = self._db.execute(
+            select(message.c.step, message.c.timestamp)
+            .join(draft, draft.c.id == message.c.draft_id)
+            .where(message.c.enrollment_id == enrollment_id, message.c.direction == "sent")
+            .order_by(message.c.timestamp, draft.c.created_at)
+        )
+        return [(row.step, row.timestamp) for row in rows]
+
+    def is_ours(self, inbox_id: str, message_id: str) -> bool:
+        """Did we write it, or are we about to?"""
+        kept = select(message.c.message_id).where(
+            message.c.inbox_id == inbox_id, message.c.message_id == message_id, message.c.direction == "sent"
+        )
+        promised = select(draft.c.message_id).where(draft.c.message_id == message_id)
+        return self._db.scalar(kept.union(promised).limit(1)) is not None

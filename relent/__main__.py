@@ -1,0 +1,5 @@
+"""`python -m relent` is `relent`."""
+
+from relent.cli import main
+
+main()

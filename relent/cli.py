@@ -1,0 +1,375 @@
+"""The command line: a command reads its words, calls a story, and shows what came of it."""
+
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import Progress, SpinnerColumn, TextColumn
+from sqlalchemy.exc import DBAPIError
+
+from engine.approve import approve as approve_draft
+from engine.enroll import AlreadyIn, Enrolled, NotWanted, Waits, enroll
+from engine.errors import ConfigError, Refused, RelentError, SequenceError
+from engine.model import Prospect
+from engine.seams import Clock
+from engine.sequence import Sequence
+from engine.store import Ledger, Store, migrate_url, open_store
+from relent import __version__, show
+from relent.assemble import SystemClock, assemble
+from relent.config import Config, load_config
+from relent.demo import play
+from relent.first_day import set_up
+from relent.logs import set_up_logs
+from relent.serve import serve as listen
+from relent.worker import Worker
+from sequences.loader import load
+from sequences.people import BadRow, read_people
+
+#: What a shell is told. Anything else that goes wrong is 1: something is wrong in the world.
+EXIT: dict[type[RelentError], int] = {ConfigError: 2, SequenceError: 2}
+
+_CHUNK = 200  # people enrolled in one transaction: long lists are fast, and nobody waits long for the lock
+
+app = typer.Typer(
+    help="Outreach follow-ups that stop the moment somebody answers.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        help="The configuration. [default: $RELENT_CONFIG, else ./config.yaml]",
+        show_default=False,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON array.")]
+AsLines = Annotated[bool, typer.Option("--jsonl", help="A JSON object a line.")]
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        app()
+    except RelentError as error:
+        _complain(str(error))
+        sys.exit(next((EXIT[kind] for kind in type(error).__mro__ if kind in EXIT), 1))
+    except DBAPIError as error:
+        _complain(f"the database does not answer: {str(error.orig).strip().splitlines()[0]}")
+        sys.exit(1)
+
+
+@app.callback()
+def everything(context: typer.Context, config: ConfigFile = None) -> None:
+    context.obj = config
+
+
+@app.command()
+def init(folder: Annotated[Path, typer.Argument(help="Where.")] = Path()) -> None:
+    """Write a config.yaml with fresh secrets, a first sequence and a list of people."""
+    for written in set_up(folder):
+        show.console.print(f"{'wrote' if written.new else 'kept '}  {written.path}", highlight=False)
+    show.console.print(
+        "\nNothing leaves this machine until you set mailbox.transport to smtp. Next:\n"
+        "  relent enroll sequences/quick-question.yaml people.csv\n"
+        "  relent serve",
+        highlight=False,
+    )
+
+
+@app.command()
+def check(
+    context: typer.Context,
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Sequences. [default: all in sequences.path]", show_default=False),
+    ] = None,
+    config: ConfigFile = None,
+) -> None:
+    """Every mistake in these sequences, with file, line and column."""
+    complaints: list[str] = []
+    for file in files or _all_sequences(_config(context, config)):
+        try:
+            sequence = load(file)
+        except SequenceError as error:
+            complaints += error.complaints
+        else:
+            steps = len(sequence.steps)
+            show.console.print(
+                f"{file}: good. {sequence.name}, {steps} {'mail' if steps == 1 else 'mails'}", highlight=False
+            )
+    if complaints:
+        raise SequenceError(*complaints)
+
+
+@app.command(name="enroll")
+def enroll_people(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="A sequence.")],
+    people: Annotated[Path | None, typer.Argument(help="A list: CSV with a column email.")] = None,
+    email: Annotated[str | None, typer.Option(help="One person, instead of a list.")] = None,
+    var: Annotated[list[str] | None, typer.Option(help="What is known of them: first_name=Ida")] = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Begin a sequence with these people. Harmless to repeat."""
+    if (people is None) == (email is None):
+        raise typer.BadParameter("name a list of people, or one with --email")
+    sequence = load(file)
+    prospects = (
+        read_people(people)
+        if people
+        else iter([Prospect(email=email or "", variables=_variables(var or []))])
+    )
+    with (
+        _store(_config(context, config)) as store,
+        _progress(f"{sequence.name}: enrolling", quiet=as_json) as step,
+    ):
+        report = _enroll_all(prospects, sequence, store=store, clock=SystemClock(), step=step)
+    if as_json:
+        show.as_json(report)
+    else:
+        _show_enrolment(report)
+    if report["refused"]:
+        raise typer.Exit(2)
+
+
+@app.command()
+def serve(
+    context: typer.Context,
+    host: Annotated[str | None, typer.Option(help="[default: server.host]", show_default=False)] = None,
+    port: Annotated[int | None, typer.Option(help="[default: server.port]", show_default=False)] = None,
+    config: ConfigFile = None,
+) -> None:
+    """Listen for answers, and send what is due: one process, nothing else needed."""
+    set_up_logs()
+    listen(_config(context, config), host=host, port=port)
+
+
+@app.command()
+def work(
+    context: typer.Context,
+    burst: Annotated[bool, typer.Option(help="Send what is due now, and leave.")] = False,
+    config: ConfigFile = None,
+) -> None:
+    """Send what is due: one more pair of hands beside `relent serve`."""
+    set_up_logs()
+    house = assemble(_config(context, config))
+    try:
+        worker = Worker(house)
+        if burst:
+            show.console.print(f"{len(worker.tick())} looked after", highlight=False)
+        else:
+            worker.run_until_signalled()
+    finally:
+        house.store.close()
+
+
+@app.command()
+def status(context: typer.Context, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """How things stand, counted."""
+    settings = _config(context, config)
+    with _looking(settings) as ledger:
+        state = ledger.views.status(ledger.now) | {"mode": settings.mailbox.transport}
+    if as_json:
+        show.as_json(state)
+    else:
+        show.as_status(state)
+
+
+@app.command()
+def drafts(
+    context: typer.Context,
+    every: Annotated[
+        bool, typer.Option("--all", help="Also those that have left or were cancelled.")
+    ] = False,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+    as_lines: AsLines = False,
+) -> None:
+    """What is still to be said."""
+    with _looking(_config(context, config)) as ledger:
+        rows = ledger.views.drafts(ended=every)
+        _list(rows, ("draft_id", "to", "step", "subject", "send_at", "state", "reason"), as_json, as_lines)
+
+
+@app.command()
+def messages(
+    context: typer.Context, config: ConfigFile = None, as_json: AsJson = False, as_lines: AsLines = False
+) -> None:
+    """What left and what came in, oldest first."""
+    with _looking(_config(context, config)) as ledger:
+        columns = ("timestamp", "direction", "from", "to", "subject", "step")
+        _list(ledger.views.messages(), columns, as_json, as_lines)
+
+
+@app.command()
+def people(
+    context: typer.Context, config: ConfigFile = None, as_json: AsJson = False, as_lines: AsLines = False
+) -> None:
+    """Who stands where."""
+    with _looking(_config(context, config)) as ledger:
+        columns = ("email", "sequence", "state", "step", "next_send_at", "reason")
+        _list(ledger.views.people(), columns, as_json, as_lines)
+
+
+@app.command()
+def approve(
+    context: typer.Context,
+    draft_ids: Annotated[list[str], typer.Argument(help="Drafts that are held, or that were refused.")],
+    config: ConfigFile = None,
+) -> None:
+    """Let a held draft go, or tell one that was refused to try again."""
+    with _store(_config(context, config)) as store:
+        for draft_id in draft_ids:
+            approve_draft(draft_id, by="the command line", store=store, clock=SystemClock())
+            show.console.print(f"approved  {draft_id}", highlight=False)
+
+
+@app.command()
+def migrate(context: typer.Context, config: ConfigFile = None) -> None:
+    """Bring the database to this version."""
+    before, now = migrate_url(_config(context, config).database.url)
+    show.console.print(
+        f"{before or 'new'} → {now}" if before != now else f"{now}: nothing to do", highlight=False
+    )
+
+
+@app.command()
+def version() -> None:
+    """Which Relent this is."""
+    show.console.print(f"relent {__version__}", highlight=False)
+
+
+@app.command()
+def demo() -> None:
+    """A month of a small campaign in seconds: the real engine, server and webhooks; simulated people. No mail leaves."""
+    play()
+
+
+def _config(context: typer.Context, own: Path | None) -> Config:
+    """`relent --config FILE status` and `relent status --config FILE` are the same."""
+    return load_config(own or context.obj)
+
+
+def _all_sequences(config: Config) -> list[Path]:
+    folder = Path(config.sequences.path)
+    found = sorted(folder.glob("*.y*ml"))
+    if not found:
+        raise ConfigError(f"{folder}: no sequences here")
+    return found
+
+
+@contextmanager
+def _store(config: Config) -> Iterator[Store]:
+    store = open_store(config.database.url)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def _looking(config: Config) -> Iterator[Ledger]:
+    with _store(config) as store, store.reading(SystemClock().now()) as ledger:
+        yield ledger
+
+
+def _list(rows: Iterable[dict[str, Any]], columns: tuple[str, ...], as_json: bool, as_lines: bool) -> None:
+    if as_json or as_lines:
+        show.as_rows(rows, as_lines=as_lines)
+    else:
+        show.as_table(rows, columns, empty="nothing here")
+
+
+def _variables(pairs: list[str]) -> dict[str, str]:
+    variables = {}
+    for pair in pairs:
+        name, found, value = pair.partition("=")
+        if not found or not name.strip():
+            raise typer.BadParameter(f'"{pair}": write --var name=value')
+        variables[name.strip()] = value
+    return variables
+
+
+@contextmanager
+def _progress(words: str, *, quiet: bool) -> Iterator[Any]:
+    columns = SpinnerColumn(), TextColumn("{task.description} {task.completed:,}")
+    with Progress(*columns, console=show.complaints, transient=True, disable=quiet) as progress:
+        task = progress.add_task(words, total=None)
+        yield lambda number: progress.advance(task, number)
+
+
+def _enroll_all(
+    rows: Iterator[Prospect | BadRow], sequence: Sequence, *, store: Store, clock: Clock, step: Any
+) -> dict[str, list[dict[str, str | None]]]:
+    report: dict[str, list[dict[str, str | None]]] = {
+        key: [] for key in ("enrolled", "already", "held", "suppressed", "refused")
+    }
+    while chunk := list(islice(rows, _CHUNK)):
+        with store.transaction(clock.now(), "the command line") as ledger:
+            for row in chunk:
+                kind, line = _enroll_one(row, sequence, ledger)
+                report[kind].append(line)
+        step(len(chunk))
+    return report
+
+
+def _enroll_one(
+    row: Prospect | BadRow, sequence: Sequence, ledger: Ledger
+) -> tuple[str, dict[str, str | None]]:
+    if isinstance(row, BadRow):
+        return "refused", _line(row.email, None, f"line {row.line}: {row.reason}")
+    try:
+        outcome = enroll(row, sequence, ledger=ledger)
+    except Refused as error:
+        return "refused", _line(row.email, None, str(error))
+    match outcome:
+        case Enrolled(enrollment_id):
+            return "enrolled", _line(row.email, enrollment_id, None)
+        case AlreadyIn(enrollment_id, reason):
+            return "already", _line(row.email, enrollment_id, reason)
+        case Waits(enrollment_id, reason):
+            return "held", _line(row.email, enrollment_id, reason)
+        case NotWanted(reason):
+            return "suppressed", _line(row.email, None, reason)
+
+
+def _line(email: str, enrollment_id: str | None, reason: str | None) -> dict[str, str | None]:
+    return {"email": email, "enrollment_id": enrollment_id, "reason": reason}
+
+
+def _show_enrolment(report: dict[str, list[dict[str, str | None]]]) -> None:
+    words = {
+        "enrolled": "enrolled",
+        "already": "in this sequence already",
+        "held": "held until somebody says what is missing",
+        "suppressed": "never to be written to",
+        "refused": "refused",
+    }
+    for kind, lines in report.items():
+        if not lines:
+            continue
+        show.console.print(f"{len(lines):>6,}  {words[kind]}", highlight=False)
+        if kind != "enrolled":
+            reasons = defaultdict(list)
+            for line in lines:
+                reasons[line["reason"]].append(line["email"] or "?")
+            for reason, emails in reasons.items():
+                more = f" and {len(emails) - 3:,} more" if len(emails) > 3 else ""
+                show.console.print(
+                    f"        {reason}: {', '.join(emails[:3])}{more}", highlight=False, markup=False
+                )
+
+
+def _complain(text: str) -> None:
+    for line in text.splitlines():
+        show.complaints.print(line, style="red", highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,263 @@
+"""What a user may set: one source for config.yaml, the environment and the reference in docs/.
+
+Any key can come from the environment, `RELENT_DATABASE__URL`, and secrets should; the environment wins.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    ValidationError,
+)
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from engine.errors import ConfigError
+from engine.sequence import parse_wait
+
+_SIZES = {"B": 1, "KiB": 1024, "MiB": 1024**2}
+_SQLITE_PLACE = re.compile(r"(sqlite:///)(?!/)(.+)")
+_SIZE = re.compile(r"(\d{1,6})\s*(B|KiB|MiB)")
+
+
+def _duration(value: object) -> object:
+    return parse_wait(value).delta if isinstance(value, str) else value
+
+
+def _as_wait(value: timedelta) -> str:
+    seconds = int(value.total_seconds())
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds and seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def _size(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    found = _SIZE.fullmatch(value.strip())
+    if not found:
+        raise ValueError(f'"{value}" is no size. Write 512KiB or 1MiB')
+    return int(found[1]) * _SIZES[found[2]]
+
+
+def _as_size(value: int) -> str:
+    for unit in ("MiB", "KiB"):
+        if value % _SIZES[unit] == 0:
+            return f"{value // _SIZES[unit]}{unit}"
+    return f"{value}B"
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(_as_wait), Field(gt=timedelta(0))]
+Size = Annotated[int, BeforeValidator(_size), PlainSerializer(_as_size), Field(gt=0)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Database(_Part):
+    """Where everything is kept."""
+
+    url: str = Field("sqlite:///relent.db", description="or postgresql://user:password@host/name")
+
+
+class Smtp(_Part):
+    """The mail server that takes our letters."""
+
+    host: str = Field("localhost", description="its name, as its certificate says it")
+    port: int = Field(587, ge=1, le=65535, description="587 for starttls, 465 for implicit")
+    username: str | None = Field(None, description="null: no login")
+    password: SecretStr | None = Field(None, description="better: RELENT_MAILBOX__SMTP__PASSWORD")
+    tls: Literal["starttls", "implicit", "none"] = Field("starttls", description="starttls, implicit, none")
+    ca_file: str | None = Field(None, description="null: the authorities that this machine trusts")
+
+
+class Mailbox(_Part):
+    """How letters leave."""
+
+    type: Literal["local"] = Field("local", description="our own inboxes, in our own database")
+    transport: Literal["capture", "smtp"] = Field("capture", description="capture: nothing leaves; or smtp")
+    smtp: Smtp = Field(Smtp(), description="used when transport is smtp")
+
+
+class Webhooks(_Part):
+    """How we are told that somebody answered."""
+
+    secrets: tuple[SecretStr, ...] = Field((), description="whsec_…, newest first; several while rotating")
+    tolerance: Duration = Field(timedelta(minutes=5), description="how old a signature may be")
+    max_body: Size = Field(1024**2, description="a larger body is refused")
+
+
+class Server(_Part):
+    """Where `relent serve` listens."""
+
+    host: str = Field("127.0.0.1", description="beyond this machine only with an api key")
+    port: int = Field(8025, ge=0, le=65535, description="0: any free one")
+    public_url: str = Field("http://127.0.0.1:8025", description="how the world reaches it")
+    api_keys: tuple[SecretStr, ...] = Field((), description="for programs that talk to it")
+
+
+class Sequences(_Part):
+    """Where sequences are looked for."""
+
+    path: str = Field("./sequences", description="`relent check` without a file checks all of these")
+
+
+class Dispatch(_Part):
+    """How sending goes about its work."""
+
+    batch: int = Field(100, ge=1, le=10_000, description="letters taken at once")
+    lease: Duration = Field(timedelta(minutes=2), description="after this, a dead worker's letters are free")
+    max_lateness: Duration = Field(timedelta(days=2), description="later than this, a human decides")
+    retries: tuple[Duration, ...] = Field(
+        tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120)),
+        min_length=1,
+        description='waits after "not now"; the last repeats',
+    )
+
+
+class Config(BaseSettings):
+    """Everything that can be set."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix="RELENT_",
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
+    )
+
+    database: Database = Database()
+    mailbox: Mailbox = Mailbox()
+    webhooks: Webhooks = Webhooks()
+    server: Server = Server()
+    sequences: Sequences = Sequences()
+    dispatch: Dispatch = Dispatch()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return env_settings, init_settings
+
+
+def load_config(path: Path | None) -> Config:
+    """From this file, or the one that RELENT_CONFIG names, or ./config.yaml; and the environment on top."""
+    named = path or (Path(os.environ["RELENT_CONFIG"]) if os.environ.get("RELENT_CONFIG") else None)
+    file = named or Path("config.yaml")
+    if not file.is_file():
+        if named or not any(name.startswith("RELENT_") for name in os.environ):
+            raise ConfigError(f"there is no {file}. `relent init` writes one.")
+        return _validate({}, "the environment")
+    try:
+        data = yaml.load(file.read_text("utf-8"), Loader=_OnceLoader)  # noqa: S506 (it is a SafeLoader)
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"{file}: {' '.join(str(error).split())}") from error
+    if not isinstance(data or {}, dict):
+        raise ConfigError(f"{file}: write keys and values, like `relent init` does")
+    return _beside(file, _validate(data or {}, str(file)))
+
+
+def _beside(file: Path, config: Config) -> Config:
+    """A relative place is meant from where the file lies: from elsewhere it would be another, empty database."""
+    folder = file.resolve().parent
+    found = _SQLITE_PLACE.match(config.database.url)
+    url = f"{found[1]}{folder / found[2]}" if found else config.database.url
+    return config.model_copy(
+        update={
+            "database": config.database.model_copy(update={"url": url}),
+            "sequences": config.sequences.model_copy(update={"path": str(folder / config.sequences.path)}),
+        }
+    )
+
+
+def render_config(config: Config) -> str:
+    """A config.yaml that says what every key is for."""
+    lines = [
+        "# Every key has its default here; a key that is left out has it too. Any key can come from the",
+        "# environment instead: RELENT_DATABASE__URL. The environment wins, and is the better place for secrets.",
+    ]
+    for name in type(config).model_fields:
+        part = getattr(config, name)
+        lines += ["", f"# {type(part).__doc__}", f"{name}:", *_render_part(part, "  ")]
+    return "\n".join(lines) + "\n"
+
+
+def _render_part(part: BaseModel, indent: str) -> Iterator[str]:
+    plain = part.model_dump(mode="json")
+    for name, field in type(part).model_fields.items():
+        value = getattr(part, name)
+        if isinstance(value, BaseModel):
+            yield f"{indent}{name}:  # {field.description}"
+            yield from _render_part(value, indent + "  ")
+        else:
+            shown = _reveal(value) if _is_secret(value) else plain[name]
+            text = yaml.safe_dump(shown, default_flow_style=True, width=1000).removesuffix("\n...\n").strip()
+            yield f"{f'{indent}{name}: {text}':<42}  # {field.description}"
+
+
+def _is_secret(value: object) -> bool:
+    return isinstance(value, SecretStr) or (isinstance(value, tuple) and any(map(_is_secret, value)))
+
+
+def _reveal(value: Any) -> Any:
+    return (
+        [each.get_secret_value() for each in value] if isinstance(value, tuple) else value.get_secret_value()
+    )
+
+
+class _OnceLoader(yaml.SafeLoader):
+    """Of two equal keys YAML keeps the last in silence; we say so."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key.value} is there twice", key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _validate(data: dict[Any, Any], whence: str) -> Config:
+    try:
+        return Config(**{str(key): value for key, value in data.items()})
+    except ValidationError as error:
+        raise ConfigError("\n".join(_complaint(detail, whence) for detail in error.errors())) from error
+
+
+def _complaint(detail: ErrorDetails, whence: str) -> str:
+    place = ".".join(map(str, detail["loc"]))
+    if detail["type"] != "extra_forbidden":
+        message = detail["msg"].removeprefix("Value error, ")
+        return f"{whence}: {place}: {message[0].lower()}{message[1:]}"
+    known = _keys_at(detail["loc"][:-1])
+    close = get_close_matches(str(detail["loc"][-1]), known, n=1, cutoff=0.5)
+    hint = f'Did you mean "{close[0]}"?' if close else f"Known here: {', '.join(known)}."
+    return f"{whence}: unknown key {place}. {hint}"
+
+
+def _keys_at(path: tuple[int | str, ...]) -> list[str]:
+    model: Any = Config
+    for name in path:
+        model = model.model_fields[name].annotation
+    return list(model.model_fields)

@@ -1,0 +1,54 @@
+"""`relent serve`: one process that listens and sends."""
+
+import socket
+
+import uvicorn
+
+from engine.errors import ConfigError
+from relent import show
+from relent.assemble import assemble, check_listening
+from relent.config import Config, Server
+from relent.web import create_app
+
+
+def serve(config: Config, *, host: str | None, port: int | None) -> None:
+    chosen = {"host": host, "port": port}
+    server = config.server.model_copy(
+        update={key: value for key, value in chosen.items() if value is not None}
+    )
+    config = config.model_copy(update={"server": server})
+    check_listening(config)
+    with _listener(server) as listener:  # before anything is sent: two of us on one port would be a mistake
+        house = assemble(config)
+        try:
+            app = create_app(house)
+            _tell(config, listener.getsockname()[1])
+            settings = uvicorn.Config(app, log_config=None, server_header=False, timeout_graceful_shutdown=15)
+            uvicorn.Server(settings).run(sockets=[listener])
+        finally:
+            house.store.close()
+
+
+def _listener(server: Server) -> socket.socket:
+    family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
+    try:
+        return socket.create_server((server.host, server.port), family=family, backlog=2048)
+    except OSError as error:
+        raise ConfigError(
+            f"could not listen on {server.host}:{server.port}: {error.strerror or error}"
+        ) from error
+
+
+def _tell(config: Config, port: int) -> None:
+    leaves = {
+        "capture": "nothing leaves this machine (mailbox.transport: capture)",
+        "smtp": f"letters leave through {config.mailbox.smtp.host}",
+    }
+    here = f"http://{config.server.host}:{port}"
+    public = config.server.public_url if "public_url" in config.server.model_fields_set else here
+    show.complaints.print(
+        f"Relent listens on {here}; {leaves[config.mailbox.transport]}.\n"
+        f"Point your mailbox's webhook at {public.rstrip('/')}/webhooks/agentmail",
+        highlight=False,
+        soft_wrap=True,
+    )

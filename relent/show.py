@@ -1,0 +1,72 @@
+"""How things are shown: tables for people, JSON for programs."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+console = Console()
+complaints = Console(stderr=True)
+
+
+def iso(value: object) -> str:
+    """ISO 8601 in UTC with `Z`."""
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return str(value)
+
+
+def as_json(value: object) -> None:
+    print(json.dumps(value, default=iso, ensure_ascii=False, indent=2))  # noqa: T201
+
+
+def as_rows(rows: Iterable[dict[str, Any]], *, as_lines: bool) -> None:
+    """One array, or an object a line; a million rows do not have to fit into memory."""
+    if as_lines:
+        for row in rows:
+            sys.stdout.write(json.dumps(row, default=iso, ensure_ascii=False) + "\n")
+        return
+    first = True
+    for row in rows:
+        sys.stdout.write(("[\n" if first else ",\n") + json.dumps(row, default=iso, ensure_ascii=False))
+        first = False
+    sys.stdout.write("[]\n" if first else "\n]\n")
+
+
+def as_status(state: dict[str, Any]) -> None:
+    for heading in ("drafts", "enrollments", "webhooks"):
+        counted = ", ".join(f"{number:,} {name}" for name, number in state[heading].items() if number)
+        console.print(f"{heading:<12} {counted or 'none'}", highlight=False)
+    console.print(f"{'mode':<12} {state['mode']}", highlight=False)
+    for warning, meaning in (
+        ("uncertain", "may or may not have left: look into the mailbox"),
+        ("late", "should have left already: is `relent serve` running? Held ones wait for `relent approve`"),
+    ):
+        if state[warning]:
+            console.print(f"{warning:<12} {state[warning]:,} {meaning}", style="yellow", highlight=False)
+
+
+def as_table(rows: Iterable[dict[str, Any]], columns: Sequence[str], *, empty: str) -> None:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(row[column]) for column in columns))
+    if table.row_count:
+        console.print(table)
+    else:
+        console.print(empty)
+
+
+def _cell(value: object) -> Text:
+    """Plain text: what a stranger wrote is no markup."""
+    if isinstance(value, datetime):
+        return Text(f"{value:%a %d %b %H:%M:%S} UTC")
+    if isinstance(value, list | tuple):
+        return Text(", ".join(map(str, value)))
+    return Text("" if value is None else str(value))

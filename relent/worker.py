@@ -1,0 +1,112 @@
+"""The tick: recover what was left behind, send what is due, sleep until the next hour that matters."""
+
+import logging
+import signal
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from threading import Event, Thread
+
+from sqlalchemy.exc import DBAPIError
+
+from engine.dispatch import Outcome, dispatch_due
+from engine.recover import recover
+from engine.store.inbound import REFUSED
+from relent.assemble import House
+
+log = logging.getLogger("relent.worker")
+
+_POLL = 1.0  # a letter that another process made is found within this
+_RECOVER_EVERY = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """When the worker last looked, for /readyz."""
+
+    looked_at: datetime
+
+
+class Worker:
+    """One pair of hands. More of them, in more processes, do not get in each other's way."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._enough = Event()
+        self._recovered_at: datetime | None = None
+        self.lag: Lag | None = None
+
+    def tick(self) -> list[Outcome]:
+        """Everything that is due now, until nothing is."""
+        house = self._house
+        self._count_refusals()
+        self._recover_now_and_then()
+        done: list[Outcome] = []
+        while not self._enough.is_set():
+            batch = list(
+                dispatch_due(store=house.store, mailbox=house.mailbox, clock=house.clock, pace=house.pace)
+            )
+            if not batch:
+                break
+            done += batch
+        self.lag = Lag(house.clock.now())
+        return done
+
+    def run(self) -> None:
+        """Until somebody says enough. A database that is away is waited for."""
+        while not self._enough.is_set():
+            try:
+                for outcome in self.tick():
+                    log.info("%s", outcome)
+                pause = self._until_next()
+            except DBAPIError as error:
+                log.error("the database does not answer, nothing is sent meanwhile: %s", error)
+                pause = _POLL
+            except Exception:  # whatever it was, a worker that is gone sends nothing to anybody
+                log.exception("our own mistake; the worker goes on")
+                pause = _POLL
+            self._enough.wait(pause)
+        self._count_refusals()
+
+    def run_until_signalled(self) -> None:
+        """In the main thread: an interrupt or a polite end lets the letter at hand be finished."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: self.enough())
+        self.run()
+
+    def enough(self) -> None:
+        """Finish the letter at hand, and stop."""
+        self._enough.set()
+
+    def _recover_now_and_then(self) -> None:
+        house, now = self._house, self._house.clock.now()
+        if self._recovered_at and abs(now - self._recovered_at) < _RECOVER_EVERY:
+            return
+        recover(store=house.store, mailbox=house.mailbox, clock=house.clock, pace=house.pace)
+        self._recovered_at = now
+
+    def _count_refusals(self) -> None:
+        if number := self._house.refusals.take():
+            with self._house.store.transaction(self._house.clock.now(), "webhook") as ledger:
+                ledger.inbound.count(REFUSED, number)
+
+    def _until_next(self) -> float:
+        now = self._house.clock.now()
+        with self._house.store.reading(now) as ledger:
+            due = ledger.drafts.next_due()
+        return _POLL if due is None else min(max((due - now).total_seconds(), 0.05), _POLL)
+
+
+class WorkerThread:
+    """A worker beside the server, in one process."""
+
+    def __init__(self, house: House) -> None:
+        self.worker = Worker(house)
+        self._thread = Thread(target=self.worker.run, name="relent-worker")
+
+    def __enter__(self) -> Worker:
+        self._thread.start()
+        return self.worker
+
+    def __exit__(self, *_: object) -> None:
+        self.worker.enough()
+        self._thread.join()

