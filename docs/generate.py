@@ -42,7 +42,7 @@ def _lives() -> str:
         "Each arrow is written once, in `engine/states.py`. The guard of the one UPDATE that makes the move, the check\n"
         "and this picture come from that table.\n\n"
         "## A draft\n\n"
-        + _picture(DRAFT_MOVES.values(), start=(DraftState.SCHEDULED, DraftState.HELD))
+        + _picture(DRAFT_MOVES.values(), start=(DraftState.SCHEDULED,))
         + _meanings(DraftState)
         + "\n## An enrollment\n\n"
         + _picture(ENROLLMENT_MOVES.values(), start=(EnrollmentState.ACTIVE, EnrollmentState.PAUSED))

@@ -28,7 +28,7 @@ def advance(enrollment: Enrollment, ledger: Ledger) -> Planned | NothingLeft | W
         case NothingLeft():
             ledger.enrollments.finish(enrollment)
         case Waiting(reason):
-            ledger.enrollments.pause(enrollment, reason)
+            ledger.enrollments.pause([enrollment.id], reason)
     return planned
 
 

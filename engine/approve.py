@@ -1,11 +1,15 @@
-"""Story: a human says yes to a letter that waits, or tells one that was refused to try again."""
+"""Story: a human says yes: to a letter that waits, to one that was refused, to a person who is paused."""
 
 from dataclasses import dataclass
 
+from engine.addresses import contact
+from engine.advance import advance
 from engine.errors import NotFound, Refused
+from engine.model import Enrollment
+from engine.plan import Waiting
 from engine.seams import Clock
 from engine.states import DraftState
-from engine.store import Store
+from engine.store import Ledger, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +17,30 @@ class Approved:
     """It goes at its hour, or at once if that has passed."""
 
     draft_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """This enrollment goes on, or still waits for something."""
+
+    enrollment_id: str
+    waits_for: str | None
+
+
+def resume(email: str, *, by: str, store: Store, clock: Clock) -> list[Resumed]:
+    """What was planned is planned anew: nothing is caught up on."""
+    with store.transaction(clock.now(), by) as ledger:
+        paused = ledger.enrollments.paused(contact(email))
+        if not paused:
+            raise NotFound(f"nobody called {email} is paused")
+        return [_resume(enrollment, ledger) for enrollment in paused]
+
+
+def _resume(enrollment: Enrollment, ledger: Ledger) -> Resumed:
+    ledger.threads.lock([enrollment.thread_id])
+    ledger.enrollments.resume(enrollment, variables=enrollment.variables, version=enrollment.version)
+    planned = advance(ledger.enrollments.lock(enrollment.id), ledger)
+    return Resumed(enrollment.id, planned.reason if isinstance(planned, Waiting) else None)
 
 
 def approve(draft_id: str, *, by: str, store: Store, clock: Clock) -> Approved:

@@ -7,12 +7,13 @@ made to wait until the letter's fate is known.
 
 import logging
 import secrets
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from datetime import timedelta
 from time import monotonic, sleep
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from engine import owner
 from engine.advance import advance
@@ -70,25 +71,24 @@ class InDoubt:
 Outcome = Delivered | Postponed | CalledOff | GaveUp | InDoubt
 
 
-def dispatch_due(*, store: Store, mailbox: Mailbox, clock: Clock, pace: Pace) -> Iterator[Outcome]:
+def dispatch_due(*, store: Store, mailbox: Mailbox, clock: Clock, pace: Pace) -> Generator[Outcome]:
     """Claim what is due and send it, a letter at a time. Nothing is claimed that this call does not also let go."""
     with store.transaction(clock.now(), "dispatch") as ledger:
         claimed = ledger.drafts.claim(
             token=secrets.token_hex(16), owner=owner.me(), lease=pace.lease, at_most=pace.batch
         )
-    begun = monotonic()
+    begun, waiting = monotonic(), deque(claimed)
     try:
-        for draft in claimed:
-            if monotonic() - begun > pace.lease.total_seconds() / 2:
-                yield _postpone(draft, "the batch took too long", timedelta(0), store=store, clock=clock)
-            else:
-                yield _send(draft, store=store, mailbox=mailbox, clock=clock, pace=pace)
-    finally:
+        while waiting and monotonic() - begun <= pace.lease.total_seconds() / 2:
+            yield _send(waiting.popleft(), store=store, mailbox=mailbox, clock=clock, pace=pace)
+    finally:  # also when the caller has had enough
         mailbox.rest()
+        for draft in waiting:
+            _put_back(draft, "not in this batch", store=store, clock=clock)
 
 
 def _send(draft: Draft, *, store: Store, mailbox: Mailbox, clock: Clock, pace: Pace) -> Outcome:
-    gate = _Gate(draft, store=store, clock=clock, pace=pace)
+    gate = _Gate(draft, mailbox.name, store=store, clock=clock, pace=pace)
     try:
         with store.reading(clock.now()) as ledger:
             letter = compose(draft, ledger.threads.messages(draft.thread_id))
@@ -109,14 +109,15 @@ def _send(draft: Draft, *, store: Store, mailbox: Mailbox, clock: Clock, pace: P
         case Sent(note):
             return _settle(draft, letter, note, store=store, clock=clock)
         case Withdrawn():
-            return _called_off(draft, store=store, clock=clock)
+            return _called_off(draft, store=store, clock=clock, pace=pace)
 
 
 class _Gate:
     """One commit, right before the last byte. A commit in doubt is a no."""
 
-    def __init__(self, draft: Draft, *, store: Store, clock: Clock, pace: Pace) -> None:
+    def __init__(self, draft: Draft, carrier: str, *, store: Store, clock: Clock, pace: Pace) -> None:
         self._draft = draft
+        self._carrier = carrier
         self._store = store
         self._clock = clock
         self._pace = pace
@@ -126,8 +127,8 @@ class _Gate:
         asked = monotonic()
         try:
             with self._store.transaction(self._clock.now(), "dispatch") as ledger:
-                passed = ledger.drafts.pass_gate(self._draft)
-        except DBAPIError as error:
+                passed = ledger.drafts.pass_gate(self._draft, self._carrier)
+        except SQLAlchemyError as error:
             log.warning("the gate did not answer, so the letter stays: %s", error)
             return False
         self.was_open = passed and monotonic() - asked <= self._pace.gate_deadline.total_seconds()
@@ -181,11 +182,20 @@ def _postpone(draft: Draft, why: str, wait: timedelta, *, store: Store, clock: C
     def write() -> Outcome:
         with store.transaction(clock.now(), "dispatch") as ledger:
             ledger.threads.lock([draft.thread_id])
-            send_at = ledger.now + wait if wait else draft.send_at
-            if ledger.drafts.put_back(draft, send_at=send_at, why=why):
+            if ledger.drafts.put_back(draft, send_at=ledger.now + wait, why=why):
                 return Postponed(draft.id, why)
-            ledger.threads.untag_ended(draft.id)
-            return CalledOff(draft.id, "called back")
+            return _ended_meanwhile(draft, ledger)
+
+    return _insist(write, otherwise=Postponed(draft.id, "the database did not answer; its lease will end"))
+
+
+def _put_back(draft: Draft, why: str, *, store: Store, clock: Clock) -> Outcome:
+    """Nothing was tried: it keeps its hour, and its patience."""
+
+    def write() -> Outcome:
+        with store.transaction(clock.now(), "dispatch") as ledger:
+            ledger.drafts.put_back(draft, send_at=draft.send_at, why=why, failed=False)
+        return Postponed(draft.id, why)
 
     return _insist(write, otherwise=Postponed(draft.id, "the database did not answer; its lease will end"))
 
@@ -193,8 +203,10 @@ def _postpone(draft: Draft, why: str, wait: timedelta, *, store: Store, clock: C
 def _give_up(draft: Draft, why: str, *, store: Store, clock: Clock) -> Outcome:
     def write() -> Outcome:
         with store.transaction(clock.now(), "dispatch") as ledger:
-            ledger.drafts.give_up(draft, why)
-        return GaveUp(draft.id, why)
+            ledger.threads.lock([draft.thread_id])
+            if ledger.drafts.give_up(draft, why):
+                return GaveUp(draft.id, why)
+            return _ended_meanwhile(draft, ledger)
 
     return _insist(write, otherwise=InDoubt(draft.id, why))
 
@@ -202,38 +214,44 @@ def _give_up(draft: Draft, why: str, *, store: Store, clock: Clock) -> Outcome:
 def _doubt(draft: Draft, why: str, *, store: Store, clock: Clock) -> Outcome:
     def write() -> Outcome:
         with store.transaction(clock.now(), "dispatch") as ledger:
+            ledger.threads.lock([draft.thread_id])
             ledger.drafts.doubt(draft, why)
         return InDoubt(draft.id, why)
 
     return _insist(write, otherwise=InDoubt(draft.id, why))
 
 
-def _called_off(draft: Draft, *, store: Store, clock: Clock) -> Outcome:
+def _called_off(draft: Draft, *, store: Store, clock: Clock, pace: Pace) -> Outcome:
     """The gate said no. Most often an answer came; if it was something else, see to that."""
 
     def write() -> Outcome:
         with store.transaction(clock.now(), "dispatch") as ledger:
-            return _find_out_why(draft, ledger)
+            return _find_out_why(draft, _back_off(draft, pace), ledger)
 
     return _insist(write, otherwise=CalledOff(draft.id, "the database did not answer; its lease will end"))
 
 
-def _find_out_why(draft: Draft, ledger: Ledger) -> Outcome:
+def _find_out_why(draft: Draft, wait: timedelta, ledger: Ledger) -> Outcome:
     if why := ledger.inbound.suppressed(draft.to):
-        reach = Reach(threads=(draft.thread_id,), contacts=frozenset())
-        ledger.call_back(reach, StopReason.SUPPRESSED)
+        ledger.call_back(Reach(threads=(draft.thread_id,)), StopReason.SUPPRESSED)
         return CalledOff(draft.id, f"suppressed: {why}")
     ledger.threads.lock([draft.thread_id])
     current = ledger.drafts.get(draft.id)
     if current is None or current.claim_token != draft.claim_token:
-        return CalledOff(draft.id, current.outcome or "another worker has it" if current else "it is gone")
+        return CalledOff(draft.id, (current and current.outcome) or "it is in other hands")
     if current.state == DraftState.CLAIMED and current.approved_sha != current.content_sha:
         ledger.drafts.hold(current, HoldReason.CHANGED, send_at=current.send_at, until=None)
         return CalledOff(draft.id, HoldReason.CHANGED)
-    if ledger.drafts.put_back(current, send_at=current.send_at, why="the gate was not passed in time"):
+    if ledger.drafts.put_back(current, send_at=ledger.now + wait, why="the gate was not passed in time"):
         return Postponed(draft.id, "the gate was not passed in time")
+    return _ended_meanwhile(draft, ledger)
+
+
+def _ended_meanwhile(draft: Draft, ledger: Ledger) -> Outcome:
+    """It was no longer ours to decide about. If that was its end, its label goes too."""
     ledger.threads.untag_ended(draft.id)
-    return CalledOff(draft.id, current.recalled or current.outcome or current.state)
+    current = ledger.drafts.get(draft.id)
+    return CalledOff(draft.id, (current and current.outcome) or "it is in other hands")
 
 
 def _back_off(draft: Draft, pace: Pace) -> timedelta:
@@ -245,7 +263,7 @@ def _insist(write: Callable[[], Outcome], *, otherwise: Outcome) -> Outcome:
     for wait in _SETTLE_TRIES:
         try:
             return write()
-        except DBAPIError as error:
+        except SQLAlchemyError as error:
             log.warning("%s: the database did not answer, trying again in %s s: %s", otherwise, wait, error)
             sleep(wait)
     return otherwise

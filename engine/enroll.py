@@ -62,10 +62,13 @@ def enroll(prospect: Prospect, sequence: Sequence, *, ledger: Ledger) -> Enrolme
     known = ledger.enrollments.of(sequence.name, contact(email))
     if known is None:
         return _enter(email, prospect.variables, sequence, missing, ledger)
-    if known.state == EnrollmentState.PAUSED and not missing:
-        return _go_on(known, prospect.variables, sequence, ledger)
     if known.state == EnrollmentState.PAUSED:
-        return Waits(known.id, known.reason or known.state)
+        lacked = lacking(ledger.enrollments.version(known.version), known.variables)
+        if lacked and not missing:
+            return _go_on(known, prospect.variables, sequence, ledger)
+        return Waits(
+            known.id, known.reason or known.state
+        )  # a human paused it, or something only a human may judge
     return AlreadyIn(known.id, known.reason or known.state)
 
 

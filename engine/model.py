@@ -69,6 +69,7 @@ class Draft:
     claim_owner: str | None = None
     lease_until: datetime | None = None
     gate_at: datetime | None = None
+    carrier: str | None = None  #: the mailbox that has, or had, it in its hands
     attempt: int = 0
     outcome: str | None = None  #: what became of it, in a word or in the server's own words
     recalled: str | None = None  #: somebody answered while it was leaving: it must not be put back

@@ -65,11 +65,9 @@ def lacking(sequence: Sequence, variables: Mapping[str, str]) -> str | None:
     """What is missing before anybody is written to: `company is missing`. Every step is looked at, not the first only."""
     needed = list(sequence.requires)
     for step in sequence.steps:
-        needed += gaps(step.subject or "") + gaps(step.body)
-    known = variables_for(sequence, "", variables)
-    missing = [
-        name for name in dict.fromkeys(needed) if not known.get(name, "-" if name == "email" else "").strip()
-    ]
+        needed += [*gaps(step.subject or ""), *gaps(step.body)]
+    known = variables_for(sequence, "somebody", variables)
+    missing = [name for name in dict.fromkeys(needed) if not known.get(name, "").strip()]
     if not missing:
         return None
     return f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
@@ -96,7 +94,7 @@ def zone_of(sequence: Sequence, variables: Mapping[str, str]) -> ZoneInfo:
         return ZoneInfo("UTC")
     if sequence.schedule.timezone != "recipient":
         return ZoneInfo(sequence.schedule.timezone)
-    own = variables.get("timezone", "").strip()
+    own = variables_for(sequence, "", variables).get("timezone", "").strip()
     return ZoneInfo(parse_zone(own) if own else sequence.schedule.fallback_timezone)
 
 

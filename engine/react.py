@@ -3,7 +3,6 @@
 This is the cancel path. When `react` has returned, nothing more goes out to whoever answered.
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import monotonic, sleep
@@ -13,7 +12,7 @@ from engine.errors import StillSending
 from engine.events import Bounce, Complaint, Event, Incoming
 from engine.model import Message, Pace
 from engine.seams import Clock
-from engine.states import HoldReason, StopReason
+from engine.states import DraftState, HoldReason, StopReason
 from engine.store import Ledger, Reach, Store
 from engine.verdict import Hold, Stop, verdict
 
@@ -27,6 +26,7 @@ class Stopped:
 
     reason: StopReason
     drafts: tuple[str, ...]
+    in_the_air: tuple[str, ...] = ()  #: already leaving when somebody answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def react(event: Event, raw: bytes, *, store: Store, clock: Clock, pace: Pace) -
         reaction = _respond(event, reach, ledger) if new else Ignored("heard before")
         if new:
             ledger.inbound.conclude(_SOURCE, event.id, _in_a_word(reaction))
-    if reach:
+    if reach and (not new or (isinstance(reaction, Stopped) and reaction.in_the_air)):
         _wait_for_what_is_in_the_air(reach, store=store, clock=clock, pace=pace)
     return reaction
 
@@ -98,38 +98,36 @@ def _respond(event: Event, reach: Reach | None, ledger: Ledger) -> Reaction:
             reaction = _hold(reach, reason, ledger.now + lasting if lasting else None, ledger)
         case None:
             reaction = Ignored("changes nothing")
-    if isinstance(event, Incoming) and reach.threads:
-        _keep(event, reach.threads[0], ledger)
+    if isinstance(event, Incoming):
+        threads = reach.threads or tuple(each.id for each in ledger.threads.of_people(reach.contacts, ()))
+        _keep(event, threads[-1], ledger)
     return reaction
 
 
 def _stop(event: Event, reach: Reach, reason: StopReason, ledger: Ledger) -> Reaction:
-    if isinstance(event, Bounce | Complaint) and not _concerns(event.recipients, reach):
-        return Ignored("about somebody else")
-    if isinstance(event, Complaint):
-        for person in sorted(reach.contacts):
+    if isinstance(event, Bounce | Complaint):
+        persons = {ledger.threads.get(thread_id).contact for thread_id in reach.threads}
+        if event.recipients and persons.isdisjoint(map(contact, event.recipients)):
+            return Ignored("about somebody else")  # a copy to another address says nothing about this person
+        for person in sorted(persons) if isinstance(event, Complaint) else ():
             ledger.inbound.suppress(person, reason)
-    return Stopped(reason, tuple(ledger.call_back(reach, reason).drafts))
+    called_back = ledger.call_back(reach, reason)
+    return Stopped(reason, tuple(called_back.drafts), tuple(called_back.in_the_air))
 
 
 def _hold(reach: Reach, reason: HoldReason, until: datetime | None, ledger: Ledger) -> Reaction:
     """A hold does not use up the wait: what was three days off is three days off when it ends."""
+    later = until - ledger.now if until else timedelta(0)
+    waiting = ledger.waiting(reach)
     held = [
         draft.id
-        for draft in ledger.waiting(reach)
-        if ledger.drafts.hold(
-            draft,
-            reason,
-            send_at=draft.send_at + (until - ledger.now if until else timedelta(0)),
-            until=until,
-        )
+        for draft in waiting
+        if (until is None or draft.state != DraftState.HELD)  # an absence does not loosen a firmer hold
+        and ledger.drafts.hold(draft, reason, send_at=draft.send_at + later, until=until)
     ]
+    if until is None:  # a letter that is leaving cannot be held; what would come after it can
+        ledger.pause(reach, reason, but_not={draft.enrollment_id for draft in waiting})
     return Held(reason, tuple(held), until)
-
-
-def _concerns(recipients: Collection[str], reach: Reach) -> bool:
-    """A bounce of a copy to somebody else says nothing about this person."""
-    return not recipients or any(contact(each) in reach.contacts for each in recipients)
 
 
 def _is_our_own(event: Incoming, reach: Reach, ledger: Ledger) -> bool:
@@ -185,7 +183,7 @@ def _wait_for_what_is_in_the_air(reach: Reach, *, store: Store, clock: Clock, pa
 
 def _in_a_word(reaction: Reaction) -> str:
     match reaction:
-        case Stopped(reason, drafts):
+        case Stopped(reason, drafts, _):
             return f"stopped: {reason}, {len(drafts)} cancelled"
         case Held(reason, drafts, _):
             return f"held: {reason}, {len(drafts)} held"

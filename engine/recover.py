@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from engine import owner
 from engine.compose import compose
 from engine.dispatch import note_departure
+from engine.errors import MailboxError, NotFound, Refused
 from engine.model import Draft, Pace
 from engine.seams import Clock, Mailbox, Trace
+from engine.states import DraftState
 from engine.store import Ledger, Store
 
 log = logging.getLogger("relent.recover")
@@ -41,20 +43,38 @@ def recover(*, store: Store, mailbox: Mailbox, clock: Clock, pace: Pace) -> Reco
     return found
 
 
+def settle_doubt(draft_id: str, *, left: bool, by: str, store: Store, clock: Clock) -> None:
+    """A human looked into the mailbox: it went out, or it did not. Raises NotFound, or Refused when there is no doubt."""
+    with store.transaction(clock.now(), by) as ledger:
+        draft = ledger.drafts.get(draft_id)
+        if draft is None:
+            raise NotFound(f"there is no draft {draft_id}")
+        ledger.threads.lock([draft.thread_id])
+        if draft.state != DraftState.UNCERTAIN:
+            raise Refused(f"{draft_id} is {draft.state}: there is no doubt about it")
+        _write_down(draft, left, f"{by} says so", ledger)
+
+
 def _prove(draft: Draft, *, store: Store, mailbox: Mailbox, clock: Clock) -> bool:
     """Ask the mailbox. Whoever cannot say leaves it to a human: a doubled letter is worse than a missing one."""
-    trace = mailbox.find(draft.message_id)
+    if draft.carrier != mailbox.name:
+        return False
+    try:
+        trace = mailbox.find(draft.message_id)
+    except MailboxError as error:
+        log.warning("%s: the mailbox cannot be asked: %s", draft.id, error)
+        return False
     if trace is Trace.UNKNOWN:
         return False
     with store.transaction(clock.now(), "recovery") as ledger:
         ledger.threads.lock([draft.thread_id])
-        _write_down(draft, trace, ledger)
+        _write_down(draft, trace is Trace.FOUND, f"{mailbox.name} says so", ledger)
     return True
 
 
-def _write_down(draft: Draft, trace: Trace, ledger: Ledger) -> None:
-    if trace is Trace.FOUND:
+def _write_down(draft: Draft, left: bool, why: str, ledger: Ledger) -> None:
+    if left:
         letter = compose(draft, ledger.threads.messages(draft.thread_id))
-        note_departure(draft, letter, "found in the mailbox", ledger=ledger)
-    elif not ledger.drafts.disprove(draft):
+        note_departure(draft, letter, why, ledger=ledger)
+    elif not ledger.drafts.disprove(draft, f"it did not leave: {why}"):
         ledger.threads.untag_ended(draft.id)

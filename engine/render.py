@@ -25,8 +25,12 @@ class _PlainEnvironment(ImmutableSandboxedEnvironment):
         return super().call_binop(context, operator, left, right)
 
 
-_environment = _PlainEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+_environment = _PlainEnvironment(
+    undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False, optimized=False
+)
 _environment.globals.clear()
+for _filter in ("center", "format", "indent"):  # a small word and a large number make an endless text
+    del _environment.filters[_filter]
 
 
 class TemplateMistake(Refused):
@@ -43,39 +47,44 @@ def render(template: str, variables: Mapping[str, str]) -> str:
         text = str(_template(template).render(dict(variables)))
     except TemplateError as error:
         raise Refused(f"{error.message}") from error
-    except (TypeError, ValueError, ArithmeticError, MemoryError) as error:
+    except (TypeError, ValueError, ArithmeticError, MemoryError, RecursionError) as error:
         raise Refused(f"the template fails: {error}") from error
     if len(text) > _LONGEST:
         raise Refused(f"the text would be {len(text):,} characters long")
     return text
 
 
-def gaps(template: str) -> list[str]:
-    """The variables that a template cannot do without, in order of first use."""
-    parsed = _parse(template)
-    unknown = meta.find_undeclared_variables(parsed)
-    return list(dict.fromkeys(name for name in _needed(parsed) if name in unknown))
+@lru_cache(maxsize=1024)
+def gaps(template: str) -> tuple[str, ...]:
+    """The variables that a template cannot do without, in order of first use. Raises TemplateMistake."""
+    try:
+        parsed = _environment.parse(template)
+        for reaching_out in parsed.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
+            raise TemplateMistake("a template cannot take in another", reaching_out.lineno)
+        unknown = meta.find_undeclared_variables(parsed)
+    except TemplateSyntaxError as error:
+        raise TemplateMistake(error.message or "not a template", error.lineno) from error
+    except (RecursionError, ValueError, ArithmeticError) as error:
+        raise TemplateMistake("it is too tangled", 1) from error
+    return tuple(dict.fromkeys(name for name in _needed(parsed) if name in unknown))
 
 
 def _needed(node: nodes.Node) -> Iterator[str]:
     if isinstance(node, nodes.Name) and node.ctx == "load":
         yield node.name
+    forgiven = _forgiven(node)
     for child in node.iter_child_nodes():
-        if not (isinstance(child, nodes.Name) and _is_forgiving(node)):
+        if child is not forgiven:
             yield from _needed(child)
 
 
-def _is_forgiving(node: nodes.Node) -> bool:
-    return (isinstance(node, nodes.Filter) and node.name in _FORGIVING_FILTERS) or (
+def _forgiven(node: nodes.Node) -> nodes.Node | None:
+    """In `a | default(b)` and `a is defined`, `a` may be missing; `b` may not."""
+    if (isinstance(node, nodes.Filter) and node.name in _FORGIVING_FILTERS) or (
         isinstance(node, nodes.Test) and node.name in _FORGIVING_TESTS
-    )
-
-
-def _parse(template: str) -> nodes.Template:
-    try:
-        return _environment.parse(template)
-    except TemplateSyntaxError as error:
-        raise TemplateMistake(error.message or "not a template", error.lineno) from error
+    ):
+        return node.node if isinstance(node.node, nodes.Name) else None
+    return None
 
 
 @lru_cache(maxsize=1024)

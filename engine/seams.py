@@ -31,6 +31,11 @@ class Trace(Enum):
 class Mailbox(Protocol):
     """Letters leave through it, and it understands what its own world says. See docs/adding-a-mailbox.md."""
 
+    @property
+    def name(self) -> str:
+        """What it is called in the books. Only the mailbox that carried a letter can say whether it left."""
+        ...
+
     def send(self, letter: Letter, gate: Gate) -> Sent | Withdrawn:
         """Carry the letter up to its last byte, ask the gate, and only then let it go.
 

@@ -8,6 +8,7 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import time, timedelta
+from functools import cached_property
 from typing import Annotated, Any, Self
 from zoneinfo import ZoneInfo
 
@@ -220,7 +221,7 @@ class Sequence(_Written):
         """As plain data that `Sequence.model_validate` reads back."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
-    @property
+    @cached_property
     def version(self) -> str:
         """The hash of what it says: a changed file is another version."""
         return hashlib.sha256(json.dumps(self.dump(), sort_keys=True).encode()).hexdigest()[:16]

@@ -10,21 +10,19 @@ from enum import StrEnum
 
 
 class DraftState(StrEnum):
-    HELD = "held"  #: waits for a human, or for `held_until`; moved on by `approve`, or by `wake` at that time
-    SCHEDULED = "scheduled"  #: waits for its hour; moved on by whichever worker claims it then
-    CLAIMED = "claimed"  #: in one worker's hands, can still be called back; moved on by that worker, or by its lease
-    RELEASING = "releasing"  #: past the gate, the last irrevocable bytes are leaving; moved on by that worker, or to doubt
+    HELD = "held"  #: waits for a human's `approve`, or for `held_until`: then recovery wakes it
+    SCHEDULED = "scheduled"  #: waits for its hour; then whichever worker claims it moves it on
+    CLAIMED = "claimed"  #: in one worker's hands, and can still be called back; its lease frees it
+    RELEASING = "releasing"  #: past the gate, the last bytes are leaving; its worker moves it on, or doubt
     SENT = "sent"  #: it went out; the end
     CANCELLED = "cancelled"  #: it will never go out; the end
-    FAILED = (
-        "failed"  #: refused for good; moved on by a human who retries it, or by an answer that cancels it
-    )
-    UNCERTAIN = "uncertain"  #: it may have gone out; moved on by proof or by a human, never by itself
+    FAILED = "failed"  #: refused for good; a human may retry it, an answer cancels it
+    UNCERTAIN = "uncertain"  #: it may have gone out; proof or a human moves it on, nothing else
 
 
 class EnrollmentState(StrEnum):
-    ACTIVE = "active"  #: being followed up; moved on by the last letter, an answer or a human
-    PAUSED = "paused"  #: nothing goes out; only a human (or what a human hands in) makes it active again
+    ACTIVE = "active"  #: being followed up, until the last letter, an answer or a human
+    PAUSED = "paused"  #: nothing goes out; only a human, or what a human hands in, makes it active again
     FINISHED = "finished"  #: everything was said and nobody answered; the end
     STOPPED = "stopped"  #: somebody or something said stop; the end
 
@@ -32,12 +30,12 @@ class EnrollmentState(StrEnum):
 class StopReason(StrEnum):
     """Why a person is written to no more."""
 
-    REPLIED = "replied"
-    BOUNCED = "bounced"
-    COMPLAINED = "complained"
-    UNSUBSCRIBED = "unsubscribed"
+    REPLIED = "replied"  #: somebody answered
+    BOUNCED = "bounced"  #: there is no such person
+    COMPLAINED = "complained"  #: they called it spam; nobody here writes to them again
+    UNSUBSCRIBED = "unsubscribed"  #: they said so
     SUPPRESSED = "suppressed"  #: the address came to stand on the list of those never to be written to
-    BY_HAND = "by_hand"
+    BY_HAND = "by_hand"  #: somebody here said so
 
 
 class HoldReason(StrEnum):
@@ -74,7 +72,7 @@ _E = EnrollmentState
 
 APPROVE = _move("approve", _D.HELD, to=_D.SCHEDULED)
 WAKE = _move("wake", _D.HELD, to=_D.SCHEDULED)
-HOLD = _move("hold", _D.SCHEDULED, _D.CLAIMED, to=_D.HELD)
+HOLD = _move("hold", _D.HELD, _D.SCHEDULED, _D.CLAIMED, to=_D.HELD)
 CLAIM = _move("claim", _D.SCHEDULED, to=_D.CLAIMED)
 GATE = _move("gate", _D.CLAIMED, to=_D.RELEASING)
 PUT_BACK = _move("put back", _D.CLAIMED, _D.RELEASING, to=_D.SCHEDULED)

@@ -11,6 +11,9 @@ from mailroom.wire import read_event
 class Transport(Protocol):
     """How a letter leaves the machine, or does not."""
 
+    @property
+    def name(self) -> str: ...
+
     def send(self, letter: Letter, gate: Gate) -> Sent | Withdrawn: ...
 
     def find(self, message_id: str) -> Trace: ...
@@ -20,6 +23,8 @@ class Transport(Protocol):
 
 class Capture:
     """Nothing leaves the machine: a letter is kept, and that is all."""
+
+    name = "capture"
 
     def send(self, letter: Letter, gate: Gate) -> Sent | Withdrawn:
         return Sent("captured") if gate() else Withdrawn()
@@ -37,6 +42,10 @@ class LocalMailbox:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
+
+    @property
+    def name(self) -> str:
+        return self._transport.name
 
     def send(self, letter: Letter, gate: Gate) -> Sent | Withdrawn:
         return self._transport.send(letter, gate)

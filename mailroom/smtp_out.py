@@ -45,6 +45,7 @@ class SmtpTransport:
     """Carries one letter after the other over one connection, for one thread at a time."""
 
     def __init__(self, settings: SmtpSettings, clock: Clock) -> None:
+        self.name = f"smtp {settings.host}"
         self._settings = settings
         self._clock = clock
         self._line: Line | None = None

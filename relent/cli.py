@@ -10,12 +10,14 @@ from typing import Annotated, Any
 
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from engine.approve import approve as approve_draft
+from engine.approve import resume as resume_person
 from engine.enroll import AlreadyIn, Enrolled, NotWanted, Waits, enroll
 from engine.errors import ConfigError, Refused, RelentError, SequenceError
 from engine.model import Prospect
+from engine.recover import settle_doubt
 from engine.seams import Clock
 from engine.sequence import Sequence
 from engine.store import Ledger, Store, migrate_url, open_store
@@ -62,8 +64,8 @@ def main() -> None:
     except RelentError as error:
         _complain(str(error))
         sys.exit(next((EXIT[kind] for kind in type(error).__mro__ if kind in EXIT), 1))
-    except DBAPIError as error:
-        _complain(f"the database does not answer: {str(error.orig).strip().splitlines()[0]}")
+    except SQLAlchemyError as error:
+        _complain(f"the database does not answer: {str(error).strip().splitlines()[0]}")
         sys.exit(1)
 
 
@@ -232,6 +234,32 @@ def approve(
         for draft_id in draft_ids:
             approve_draft(draft_id, by="the command line", store=store, clock=SystemClock())
             show.console.print(f"approved  {draft_id}", highlight=False)
+
+
+@app.command()
+def resume(
+    context: typer.Context,
+    email: Annotated[str, typer.Argument(help="Somebody who is paused.")],
+    config: ConfigFile = None,
+) -> None:
+    """Go on with somebody who is paused: what comes next is planned anew."""
+    with _store(_config(context, config)) as store:
+        for each in resume_person(email, by="the command line", store=store, clock=SystemClock()):
+            words = f"still waits: {each.waits_for}" if each.waits_for else "goes on"
+            show.console.print(f"{each.enrollment_id}  {words}", highlight=False)
+
+
+@app.command()
+def settle(
+    context: typer.Context,
+    draft_id: Annotated[str, typer.Argument(help="A draft that is uncertain.")],
+    left: Annotated[bool, typer.Option("--left/--did-not-leave", help="What you found in the mailbox.")],
+    config: ConfigFile = None,
+) -> None:
+    """Say of an uncertain draft whether it left; if it did not, it is sent again."""
+    with _store(_config(context, config)) as store:
+        settle_doubt(draft_id, left=left, by="the command line", store=store, clock=SystemClock())
+        show.console.print(f"{draft_id}  {'left' if left else 'waits again'}", highlight=False)
 
 
 @app.command()

@@ -106,7 +106,7 @@ class Server(_Part):
 
     host: str = Field("127.0.0.1", description="beyond this machine only with an api key")
     port: int = Field(8025, ge=0, le=65535, description="0: any free one")
-    public_url: str = Field("http://127.0.0.1:8025", description="how the world reaches it")
+    public_url: str | None = Field(None, description="how the world reaches it; null: http://host:port")
     api_keys: tuple[SecretStr, ...] = Field((), description="for programs that talk to it")
 
 

@@ -45,7 +45,7 @@ def _tell(config: Config, port: int) -> None:
         "smtp": f"letters leave through {config.mailbox.smtp.host}",
     }
     here = f"http://{config.server.host}:{port}"
-    public = config.server.public_url if "public_url" in config.server.model_fields_set else here
+    public = config.server.public_url or here
     show.complaints.print(
         f"Relent listens on {here}; {leaves[config.mailbox.transport]}.\n"
         f"Point your mailbox's webhook at {public.rstrip('/')}/webhooks/agentmail",

@@ -7,7 +7,7 @@ from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -80,8 +80,12 @@ def _webhook(house: House) -> Any:
     async def hear(request: Request) -> Response:
         try:
             return await receiver.receive(request)
-        except (BadSignature, UnreadableEvent, HTTPException):
+        except (BadSignature, UnreadableEvent):
             house.refusals.count()
+            raise
+        except HTTPException as error:
+            if error.status_code < 500:  # ours are not refusals
+                house.refusals.count()
             raise
 
     return hear
@@ -103,7 +107,7 @@ def _readyz(house: House, worker: Worker | None) -> Any:
     async def readyz(_: Request) -> Response:
         try:
             state = await run_in_threadpool(look)
-        except DBAPIError:
+        except SQLAlchemyError:
             state = {"ready": False, "database": "does not answer"}
         return JSONResponse(state, status_code=200 if state["ready"] else 503)
 

@@ -2,11 +2,12 @@
 
 import logging
 import signal
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Event, Thread
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from engine.dispatch import Outcome, dispatch_due
 from engine.recover import recover
@@ -41,14 +42,23 @@ class Worker:
         self._count_refusals()
         self._recover_now_and_then()
         done: list[Outcome] = []
-        while not self._enough.is_set():
-            batch = list(
-                dispatch_due(store=house.store, mailbox=house.mailbox, clock=house.clock, pace=house.pace)
-            )
-            if not batch:
-                break
+        while batch := self._batch():
             done += batch
         self.lag = Lag(house.clock.now())
+        return done
+
+    def _batch(self) -> list[Outcome]:
+        """What was claimed at once; or less, when somebody says enough: the rest is put back."""
+        house = self._house
+        done: list[Outcome] = []
+        if self._enough.is_set():
+            return done
+        due = dispatch_due(store=house.store, mailbox=house.mailbox, clock=house.clock, pace=house.pace)
+        with closing(due):
+            for outcome in due:
+                done.append(outcome)
+                if self._enough.is_set():
+                    break
         return done
 
     def run(self) -> None:
@@ -58,7 +68,7 @@ class Worker:
                 for outcome in self.tick():
                     log.info("%s", outcome)
                 pause = self._until_next()
-            except DBAPIError as error:
+            except SQLAlchemyError as error:
                 log.error("the database does not answer, nothing is sent meanwhile: %s", error)
                 pause = _POLL
             except Exception:  # whatever it was, a worker that is gone sends nothing to anybody

@@ -14,7 +14,7 @@ from typing import TextIO
 from engine.addresses import contact, valid_address
 from engine.errors import Refused, SequenceError
 from engine.model import Prospect
-from sequences.loader import open_regular
+from sequences.page import open_regular
 
 _CHUNK = 1024 * 1024
 _LONGEST_ROW = 1024 * 1024  #: characters; more is a quote that was never closed

@@ -27,6 +27,8 @@ class FrozenClock:
 class MemoryMailbox:
     """Remembers what left; fails, or lets something happen in mid-send, when a test says so."""
 
+    name = "the tests' own double"
+
     def __init__(self) -> None:
         self.sent: list[Letter] = []
         self.before_gate: Callable[[Letter], None] = lambda letter: None

@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass
 
 import anyio
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -41,9 +41,11 @@ class Receiver:
         delivery_id = self.verifier.verify(body, request.headers.raw, self.clock.now())
         try:
             await run_in_threadpool(self._hear, body, delivery_id)
-        except DBAPIError as error:
+        except SQLAlchemyError as error:
             log.error("the database did not take a webhook; its sender will repeat it: %s", error)
-            raise HTTPException(503, "the database does not answer; send it again", {"Retry-After": "5"}) from error
+            raise HTTPException(
+                503, "the database does not answer; send it again", {"Retry-After": "5"}
+            ) from error
         return Response(status_code=204)
 
     def _hear(self, body: bytes, delivery_id: str) -> None:

@@ -20,6 +20,8 @@ from engine.store.tables import instance
 #: The newest migration. A test holds it equal to the migrations folder.
 HEAD = "0001"
 
+# Every request may want one while the worker has its own; whoever finds none within ten seconds hears "try again".
+_POOL = {"pool_size": 20, "max_overflow": 40, "pool_timeout": 10}
 _LOCK_KEY = 0x52454C  # any number, as long as every Relent takes the same
 
 
@@ -79,9 +81,7 @@ def _connect(url: str) -> Engine:
         if parsed.get_backend_name() == "sqlite":
             return _sqlite(url)
         if parsed.get_backend_name() == "postgresql":
-            return create_engine(
-                parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, pool_size=20
-            )
+            return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, **_POOL)
     except (ArgumentError, NoSuchModuleError) as error:
         raise ConfigError(f"database.url: {error}") from error
     except ModuleNotFoundError as error:
@@ -95,7 +95,7 @@ def _connect(url: str) -> Engine:
 
 
 def _sqlite(url: str) -> Engine:
-    database = create_engine(url)
+    database = create_engine(url, **_POOL)
 
     @event.listens_for(database, "connect")
     def set_up(dbapi: Any, _record: Any) -> None:

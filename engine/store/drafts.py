@@ -14,6 +14,7 @@ from engine.states import (
     CLAIM,
     DISPROVE,
     DOUBT,
+    DRAFT_ENDS,
     GATE,
     GIVE_UP,
     HOLD,
@@ -87,7 +88,7 @@ class Drafts:
         )
         return sorted(map(record, rows), key=lambda each: (each.send_at, each.id))
 
-    def pass_gate(self, claimed: Draft) -> bool:
+    def pass_gate(self, claimed: Draft, carrier: str = "") -> bool:
         """The only irrevocable commit. Everything that can forbid a letter is asked once more, here and now."""
         thread_row = select(thread.c.id).where(thread.c.id == claimed.thread_id)
         self._db.execute(thread_row.with_for_update(read=True))
@@ -102,6 +103,7 @@ class Drafts:
                 ~self._suppressed(claimed.to),
                 self._wanted(),
                 gate_at=self._desk.now,
+                carrier=carrier,
             )
         )
 
@@ -109,35 +111,33 @@ class Drafts:
         """It went out."""
         return bool(self._desk.move(draft, SETTLE, *self._mine(leaving), why=note or None, outcome="sent"))
 
-    def put_back(self, held: Draft, *, send_at: datetime, why: str) -> bool:
+    def put_back(self, held: Draft, *, send_at: datetime, why: str, failed: bool = True) -> bool:
         """Later. But a letter that somebody called back meanwhile must not wait for its next chance: it ends."""
-        withdrawn = self._desk.move(
-            draft,
-            WITHDRAW,
-            *self._mine(held),
-            draft.c.recalled.is_not(None),
-            outcome=draft.c.recalled,
-            why=why,
-        )
-        return not withdrawn and bool(
+        return not self._withdraw(held) and bool(
             self._desk.move(
-                draft, PUT_BACK, *self._mine(held), why=why, send_at=send_at, outcome=why, **_NOBODYS
+                draft,
+                PUT_BACK,
+                *self._mine(held),
+                why=why,
+                send_at=send_at,
+                outcome=why,
+                attempt=draft.c.attempt - (0 if failed else 1),
+                **_NOBODYS,
             )
         )
 
     def give_up(self, held: Draft, why: str) -> bool:
-        return bool(self._desk.move(draft, GIVE_UP, *self._mine(held), why=why, outcome=why))
+        """Refused for good: a human may try again, but not what somebody called back meanwhile."""
+        return not self._withdraw(held) and bool(
+            self._desk.move(draft, GIVE_UP, *self._mine(held), why=why, outcome=why)
+        )
 
     def doubt(self, leaving: Draft, why: str) -> bool:
         return bool(self._desk.move(draft, DOUBT, *self._mine(leaving), why=why, outcome=why))
 
-    def disprove(self, doubtful: Draft) -> bool:
+    def disprove(self, doubtful: Draft, why: str) -> bool:
         """It certainly did not go out: it waits again, unless somebody called it back."""
-        withdrawn = self._desk.move(
-            draft, WITHDRAW, *self._mine(doubtful), draft.c.recalled.is_not(None), outcome=draft.c.recalled
-        )
-        why = "it certainly did not leave"
-        return not withdrawn and bool(
+        return not self._withdraw(doubtful) and bool(
             self._desk.move(draft, DISPROVE, *self._mine(doubtful), why=why, outcome=why, **_NOBODYS)
         )
 
@@ -192,31 +192,45 @@ class Drafts:
 
     # --- called back ---
 
-    def cancel(self, which: ColumnElement[bool], why: str) -> list[Draft]:
-        """Everything that can still be called back, is."""
-        return [record(row) for row in self._desk.move(draft, CANCEL, which, why=why, outcome=why)]
+    def follow_ups(
+        self, enrollments: Collection[str], named: Collection[str], inboxes: Collection[str]
+    ) -> list[str]:
+        """Those of these enrollments that have not had their end, and those named that belong to these inboxes."""
+        theirs = select(draft.c.id).where(
+            draft.c.enrollment_id.in_(enrollments), draft.c.state.not_in(sorted(DRAFT_ENDS))
+        )
+        labelled = select(draft.c.id).where(draft.c.id.in_(named), draft.c.inbox_id.in_(inboxes))
+        found = [*self._db.scalars(theirs), *(self._db.scalars(labelled) if named else ())]
+        return sorted(set(found))
 
-    def recall(self, which: ColumnElement[bool], why: str) -> list[Draft]:
-        """For what is past the gate, a note that it must not be put back. The ones in the air come back."""
+    def cancel(self, which: Collection[str], why: str) -> list[Draft]:
+        """Everything that can still be called back, is."""
+        rows = self._desk.move(draft, CANCEL, draft.c.id.in_(which), why=why, outcome=why) if which else ()
+        return [record(row) for row in rows]
+
+    def recall(self, which: Collection[str], why: str) -> list[Draft]:
+        """For what is past the gate, a note that it must not be put back. Returns what is past it."""
+        if not which:
+            return []
         rows = self._db.execute(
             update(draft)
-            .where(draft.c.state.in_(sorted(WITHDRAW.sources)), which)
+            .where(draft.c.id.in_(which), draft.c.state.in_(sorted(WITHDRAW.sources)))
             .values(recalled=why)
             .returning(*_FIELDS)
         )
         return [record(row) for row in rows]
 
-    def in_the_air(self, which: ColumnElement[bool]) -> list[str]:
-        return list(
-            self._db.scalars(select(draft.c.id).where(_is(DraftState.RELEASING), which).order_by(draft.c.id))
-        )
+    def in_the_air(self, which: Collection[str]) -> list[str]:
+        """What was called back too late."""
+        leaving = draft.c.state == DraftState.RELEASING, draft.c.recalled.is_not(None)
+        return list(self._db.scalars(select(draft.c.id).where(draft.c.id.in_(which), *leaving)))
 
-    def pending(self, which: ColumnElement[bool]) -> list[Draft]:
+    def pending(self, which: Collection[str]) -> list[Draft]:
         """What a hold can reach."""
-        rows = self._db.execute(
-            select(*_FIELDS).where(draft.c.state.in_(sorted(HOLD.sources)), which).order_by(draft.c.id)
-        )
-        return [record(row) for row in rows]
+        waiting = draft.c.id.in_(which), draft.c.state.in_(sorted(HOLD.sources))
+        return [
+            record(row) for row in self._db.execute(select(*_FIELDS).where(*waiting).order_by(draft.c.id))
+        ]
 
     # --- what the dead left behind, and what time changes ---
 
@@ -272,6 +286,18 @@ class Drafts:
         found = select(draft.c.id).where(_is(state), where).with_for_update(skip_locked=True).cte("found")
         return self._desk.carry_out(
             draft, move, update(draft).where(draft.c.id == found.c.id, _is(state)), why=why, **values
+        )
+
+    def _withdraw(self, called_back: Draft) -> bool:
+        """Somebody answered while it was in the air, and it did not leave after all."""
+        return bool(
+            self._desk.move(
+                draft,
+                WITHDRAW,
+                *self._mine(called_back),
+                draft.c.recalled.is_not(None),
+                outcome=draft.c.recalled,
+            )
         )
 
     def _mine(self, held: Draft) -> tuple[ColumnElement[bool], ColumnElement[bool]]:

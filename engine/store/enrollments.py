@@ -1,9 +1,9 @@
 """The enrollments' shelf: who stands where, in which version of which sequence."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, select, update
+from sqlalchemy import Row, select, update
 
 from engine.model import Enrollment
 from engine.sequence import Sequence
@@ -25,6 +25,12 @@ class Enrollments:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._db = desk.db
+
+    def paused(self, contact: str) -> list[Enrollment]:
+        found = select(*_FIELDS).where(
+            enrollment.c.contact == contact, enrollment.c.state == EnrollmentState.PAUSED
+        )
+        return [_record(row) for row in self._db.execute(found.order_by(enrollment.c.id))]
 
     def keep_version(self, sequence: Sequence) -> None:
         self._desk.insert_once(
@@ -63,9 +69,9 @@ class Enrollments:
         found = select(*_FIELDS).where(enrollment.c.id == enrollment_id).with_for_update()
         return _record(self._db.execute(found).one())
 
-    def pause(self, stuck: Enrollment, reason: str) -> None:
+    def pause(self, which: Collection[str], reason: str) -> None:
         """A human has to look."""
-        self._desk.move(enrollment, PAUSE, enrollment.c.id == stuck.id, why=reason, reason=reason)
+        self._desk.move(enrollment, PAUSE, enrollment.c.id.in_(which), why=reason, reason=reason)
 
     def resume(self, waiting: Enrollment, *, variables: Mapping[str, str], version: str) -> bool:
         """What it waited for is here."""
@@ -73,7 +79,7 @@ class Enrollments:
             enrollment,
             RESUME,
             enrollment.c.id == waiting.id,
-            why="what was missing is here",
+            why="it goes on",
             reason=None,
             variables=dict(variables),
             version=version,
@@ -87,6 +93,7 @@ class Enrollments:
     def finish(self, done: Enrollment) -> None:
         self._desk.move(enrollment, FINISH, enrollment.c.id == done.id, why="everything was said")
 
-    def stop(self, which: ColumnElement[bool], reason: str) -> list[str]:
+    def stop(self, which: Collection[str], reason: str) -> list[str]:
         """Whoever was active or paused, and is not any more."""
-        return [row.id for row in self._desk.move(enrollment, STOP, which, why=reason, reason=reason)]
+        stopped = self._desk.move(enrollment, STOP, enrollment.c.id.in_(which), why=reason, reason=reason)
+        return [row.id for row in stopped]

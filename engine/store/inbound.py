@@ -6,7 +6,7 @@ from engine.addresses import contact, domain
 from engine.store.moves import Desk
 from engine.store.tables import inbound_event, inbound_message, suppression, tally
 
-#: Webhooks that were not believed or could not be read: counted, and nothing else of them kept.
+#: Webhooks that were turned away. Of those that nobody believed nothing else is kept.
 REFUSED = "webhooks refused"
 
 

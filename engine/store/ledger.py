@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from threading import Lock
 
-from sqlalchemy import ColumnElement, Connection, Engine, or_, select
+from sqlalchemy import Connection, Engine, select
 
 from engine.model import Draft, Thread
 from engine.states import DraftState, StopReason
@@ -14,7 +14,7 @@ from engine.store.drafts import Drafts
 from engine.store.enrollments import Enrollments
 from engine.store.inbound import Inbound
 from engine.store.moves import Desk
-from engine.store.tables import draft, enrollment, instance
+from engine.store.tables import instance
 from engine.store.threads import Threads
 from engine.store.views import Views
 
@@ -24,7 +24,7 @@ class Reach:
     """Whom an event is about: these conversations, and these people wherever a sequence speaks to them."""
 
     threads: tuple[str, ...]
-    contacts: frozenset[str]
+    contacts: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,14 +56,14 @@ class Ledger:
     def call_back(self, reach: Reach, reason: StopReason) -> CalledBack:
         """Stop these enrollments and cancel every follow-up of theirs, and every one that a label here names."""
         threads = self._lock(reach)
-        self.enrollments.stop(self._living(reach, threads), reason)
-        which = self._follow_ups(reach, threads)
-        cancelled = self.drafts.cancel(which, reason)
-        leaving = self.drafts.recall(which, reason)
+        stopped = self.enrollments.stop(_enrollments(threads), reason)
+        follow_ups = self._follow_ups(reach, threads)
+        cancelled = self.drafts.cancel(follow_ups, reason)
+        leaving = self.drafts.recall(follow_ups, reason)
         stale = set(self.threads.follow_ups(reach.threads)) - {each.id for each in leaving}
         self.threads.untag(stale | {each.id for each in cancelled})
         return CalledBack(
-            enrollments=[each.enrollment_id for each in threads if each.enrollment_id],
+            enrollments=stopped,
             drafts=[each.id for each in cancelled],
             in_the_air=[each.id for each in leaving if each.state == DraftState.RELEASING],
         )
@@ -71,32 +71,32 @@ class Ledger:
     def in_the_air(self, reach: Reach) -> list[str]:
         """What was called back too late, and whose fate is not known yet."""
         threads = self.threads.of_people(reach.contacts, reach.threads)
-        return self.drafts.in_the_air(self._follow_ups(reach, threads) & draft.c.recalled.is_not(None))
+        return self.drafts.in_the_air(self._follow_ups(reach, threads))
 
     def waiting(self, reach: Reach) -> list[Draft]:
         """The follow-ups that a hold can reach, with their threads locked."""
         threads = self._lock(reach)
         return self.drafts.pending(self._follow_ups(reach, threads))
 
+    def pause(self, reach: Reach, reason: str, *, but_not: set[str | None]) -> None:
+        """These people get nothing more until a human says so. The caller has locked their threads."""
+        threads = self.threads.of_people(reach.contacts, reach.threads)
+        self.enrollments.pause(_enrollments(threads) - but_not, reason)
+
     def _lock(self, reach: Reach) -> list[Thread]:
         threads = self.threads.of_people(reach.contacts, reach.threads)
         self.threads.lock([each.id for each in threads])
         return threads
 
-    def _living(self, reach: Reach, threads: list[Thread]) -> ColumnElement[bool]:
-        return or_(
-            enrollment.c.contact.in_(reach.contacts),
-            enrollment.c.id.in_([each.enrollment_id for each in threads if each.enrollment_id]),
-        )
-
-    def _follow_ups(self, reach: Reach, threads: list[Thread]) -> ColumnElement[bool]:
+    def _follow_ups(self, reach: Reach, threads: list[Thread]) -> list[str]:
         """By enrollment, and by label: a label reaches only into its own inbox."""
-        ours = [each for each in threads if each.id in reach.threads]
+        inboxes = {each.inbox_id for each in threads if each.id in reach.threads}
         named = self.threads.follow_ups(reach.threads)
-        return or_(
-            draft.c.enrollment_id.in_(select(enrollment.c.id).where(self._living(reach, threads))),
-            draft.c.id.in_(named) & draft.c.inbox_id.in_({each.inbox_id for each in ours}),
-        )
+        return self.drafts.follow_ups(_enrollments(threads), named, inboxes)
+
+
+def _enrollments(threads: list[Thread]) -> set[str]:
+    return {each.enrollment_id for each in threads if each.enrollment_id}
 
 
 class Store:

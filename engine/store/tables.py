@@ -146,6 +146,7 @@ draft = Table(
     Column("claim_owner", Text),
     Column("lease_until", UtcDateTime),
     Column("gate_at", UtcDateTime),
+    Column("carrier", Text),
     Column("attempt", Integer, nullable=False, server_default="0"),
     Column("outcome", Text),
     Column("recalled", Text),

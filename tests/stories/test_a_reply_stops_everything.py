@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from engine.approve import approve
+from engine.approve import approve, resume
 from engine.dispatch import CalledOff, Delivered, Postponed, dispatch_due
-from engine.enroll import NotWanted, enroll
-from engine.errors import StillSending, TemporaryFailure
+from engine.enroll import NotWanted, Waits, enroll
+from engine.errors import PermanentFailure, StillSending, TemporaryFailure
 from engine.events import AutoReply, Bounce, Complaint
 from engine.model import Prospect
 from engine.react import Held, Ignored, Stopped, react
@@ -426,4 +426,79 @@ def test_a_gate_that_took_too_long_is_no_gate(store, clock, mailbox, pace):
 
     assert isinstance(outcome, Postponed)
     assert mailbox.sent == []
+    assert _send_all(store, mailbox, clock, pace) == []  # not at once: the database is busy as it is
+    clock.pass_(timedelta(minutes=1))
     assert [type(outcome) for outcome in _send_all(store, mailbox, clock, pace)] == [Delivered]
+
+
+def test_a_doubtful_answer_during_an_absence_holds_until_a_human_says_so(store, clock, mailbox, pace):
+    enrolled(store, clock.now())
+    [first] = pending(store, clock.now())
+    away = AutoReply(id="evt_1", inbox_id=SAM, thread_id=first["thread_id"], sender=IDA)
+    react(away, b"", store=store, clock=clock, pace=pace)
+    doubtful = reply(first["thread_id"], id="evt_2", verified=False)
+    react(doubtful, b"", store=store, clock=clock, pace=pace)
+    again = AutoReply(id="evt_3", inbox_id=SAM, thread_id=first["thread_id"], sender=IDA)
+    react(again, b"", store=store, clock=clock, pace=pace)
+
+    clock.pass_(YEAR)
+    recover(store=store, mailbox=mailbox, clock=clock, pace=pace)
+
+    assert _send_all(store, mailbox, clock, pace) == []
+    assert [(draft["state"], draft["reason"]) for draft in pending(store, clock.now())] == [
+        ("held", "unverified")
+    ]
+
+
+def test_a_doubtful_answer_in_mid_send_keeps_the_next_step_back(store, clock, mailbox, pace):
+    enrolled(store, clock.now())
+    [first] = pending(store, clock.now())
+    doubtful = reply(first["thread_id"], verified=False)
+    mailbox.after_gate = lambda letter: react(doubtful, b"", store=store, clock=clock, pace=pace)
+
+    _send_all(store, mailbox, clock, pace)
+
+    assert pending(store, clock.now()) == []
+    assert [(person["state"], person["reason"]) for person in people(store, clock.now())] == [
+        ("paused", "unverified")
+    ]
+    with store.transaction(clock.now(), "a test") as ledger:  # the list is handed in again every night
+        assert isinstance(enroll(Prospect(email=IDA), sequence(), ledger=ledger), Waits)
+    assert resume(IDA, by="kim", store=store, clock=clock)[0].waits_for is None
+    assert [draft["step"] for draft in pending(store, clock.now())] == ["step-2"]
+
+
+def test_a_bounce_in_a_thread_that_no_sequence_made_cancels_its_follow_ups(store, clock, pace):
+    thread_id = open_thread(store, clock.now())
+    label_a_follow_up(store, clock.now(), thread_id, clock.now() + timedelta(days=1))
+
+    bounce = Bounce(id="evt_1", inbox_id=SAM, thread_id=thread_id, permanent=True, recipients=(IDA,))
+    react(bounce, b"", store=store, clock=clock, pace=pace)
+
+    assert pending(store, clock.now()) == []
+
+
+def test_a_letter_refused_after_somebody_answered_ends_as_cancelled(store, clock, mailbox, pace):
+    enrolled(store, clock.now())
+    thread_id = pending(store, clock.now())[0]["thread_id"]
+    impatient = replace(pace, ack_wait=timedelta(0))
+
+    def refused(_):
+        with pytest.raises(StillSending):
+            react(reply(thread_id), b"", store=store, clock=clock, pace=impatient)
+        raise PermanentFailure("554 spam")
+
+    mailbox.after_gate = refused
+    [outcome] = _send_all(store, mailbox, clock, pace)
+
+    assert isinstance(outcome, CalledOff)
+    assert [draft["state"] for draft in pending(store, clock.now(), ended=True)] == ["cancelled"]
+
+
+def test_an_answer_by_another_thread_is_kept_with_the_person(store, clock, pace):
+    enrolled(store, clock.now())
+    thread_id = pending(store, clock.now())[0]["thread_id"]
+    react(reply("thr_unknown", text="Call me"), b"", store=store, clock=clock, pace=pace)
+    with store.reading(clock.now()) as ledger:
+        [kept] = ledger.views.messages()
+    assert (kept["direction"], kept["thread_id"], kept["text"]) == ("received", thread_id, "Call me")

@@ -8,7 +8,9 @@ from sqlalchemy.exc import OperationalError
 
 from engine.approve import approve
 from engine.dispatch import Delivered, Postponed, dispatch_due
+from engine.enroll import Enrolled, Waits, enroll
 from engine.errors import NotFound, Refused, TemporaryFailure
+from engine.model import Prospect
 from engine.recover import recover
 from tests.makers import enrolled, pending, people, sequence
 
@@ -157,9 +159,6 @@ def test_a_database_that_is_away_for_a_moment_loses_no_note_of_what_left(
 
 
 def test_a_missing_variable_holds_the_person_by_name_until_somebody_hands_it_in(store, clock, mailbox, pace):
-    from engine.enroll import Enrolled, Waits, enroll
-    from engine.model import Prospect
-
     wants = sequence({"subject": "Hi {{ company }}", "body": "Hello {{ first_name }}"})
     with store.transaction(clock.now(), "a test") as ledger:
         held = enroll(

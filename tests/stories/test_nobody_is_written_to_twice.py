@@ -7,11 +7,13 @@ from datetime import timedelta
 
 import pytest
 
-from engine.dispatch import Delivered, GaveUp, InDoubt, dispatch_due
+from engine.approve import approve
+from engine.dispatch import Delivered, GaveUp, InDoubt, Postponed, dispatch_due
 from engine.enroll import AlreadyIn, enroll
-from engine.errors import NoAnswer, PermanentFailure
+from engine.errors import NoAnswer, PermanentFailure, Refused
 from engine.model import Prospect
-from engine.recover import recover
+from engine.react import react
+from engine.recover import recover, settle_doubt
 from engine.seams import Trace
 from tests.doubles import MemoryMailbox
 from tests.makers import IDA, enrolled, pending, people, reply, sequence
@@ -62,8 +64,6 @@ def test_enrolling_twice_is_one_enrolment(store, clock, mailbox, pace):
 def test_who_has_answered_is_not_enrolled_again(store, clock, pace):
     enrollment_id = enrolled(store, clock.now())
     react_to = reply(pending(store, clock.now())[0]["thread_id"])
-    from engine.react import react
-
     react(react_to, b"", store=store, clock=clock, pace=pace)
 
     with store.transaction(clock.now(), "a test") as ledger:
@@ -171,8 +171,6 @@ def test_silence_after_the_dot_is_a_doubt_and_no_second_letter(store, clock, mai
 def test_a_doubt_about_somebody_who_answered_ends_as_cancelled_when_it_certainly_did_not_leave(
     store, clock, mailbox, pace
 ):
-    from engine.react import react
-
     enrolled(store, clock.now())
     thread_id = pending(store, clock.now())[0]["thread_id"]
     mailbox.after_gate = _die
@@ -189,8 +187,6 @@ def test_a_doubt_about_somebody_who_answered_ends_as_cancelled_when_it_certainly
 
 
 def test_what_the_server_refuses_for_good_is_shown_and_not_tried_again(store, clock, mailbox, pace):
-    from engine.approve import approve
-
     enrolled(store, clock.now())
 
     def refuse(_):
@@ -207,3 +203,81 @@ def test_what_the_server_refuses_for_good_is_shown_and_not_tried_again(store, cl
     approve(outcome.draft_id, by="kim", store=store, clock=clock)  # a human: try again
     list(dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=pace))
     assert len(mailbox.sent) == 1
+
+
+def _in_doubt(store, mailbox, clock, pace):
+    enrolled(store, clock.now())
+
+    def silence(_):
+        raise NoAnswer("no answer after the last dot")
+
+    mailbox.after_gate = silence
+    [outcome] = dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=pace)
+    mailbox.after_gate = lambda letter: None
+    return outcome.draft_id
+
+
+def test_a_human_who_found_it_in_the_mailbox_ends_the_doubt_and_the_sequence_goes_on(
+    store, clock, mailbox, pace
+):
+    draft_id = _in_doubt(store, mailbox, clock, pace)
+
+    settle_doubt(draft_id, left=True, by="kim", store=store, clock=clock)
+
+    assert [draft["step"] for draft in pending(store, clock.now())] == ["step-2"]
+    with pytest.raises(Refused, match="there is no doubt"):
+        settle_doubt(draft_id, left=False, by="kim", store=store, clock=clock)
+
+
+def test_a_human_who_did_not_find_it_has_it_sent_once(store, clock, mailbox, pace):
+    draft_id = _in_doubt(store, mailbox, clock, pace)
+
+    settle_doubt(draft_id, left=False, by="kim", store=store, clock=clock)
+    for _ in range(3):
+        list(dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=pace))
+
+    assert len(mailbox.sent) == 1
+
+
+def test_only_the_mailbox_that_carried_a_letter_can_say_that_it_did_not_leave(store, clock, mailbox, pace):
+    """Somebody changes the transport while a letter is in doubt: the new one knows nothing of it."""
+    _in_doubt(store, mailbox, clock, pace)
+    another = MemoryMailbox()
+    another.name, another.knows = "another", Trace.ABSENT
+
+    recover(store=store, mailbox=another, clock=clock, pace=pace)
+
+    assert list(dispatch_due(store=store, mailbox=another, clock=clock, pace=pace)) == []
+
+
+@pytest.mark.parametrize("when", ["before_gate", "after_gate"])
+def test_a_mistake_of_ours_in_one_letter_stops_no_other_and_repeats_none(store, clock, mailbox, pace, when):
+    enrolled(store, clock.now(), "a@nordic.example")
+    enrolled(store, clock.now(), "b@nordic.example")
+
+    def mistake(letter):
+        if letter.to == "a@nordic.example":
+            raise KeyError("oops")
+
+    setattr(mailbox, when, mistake)
+    outcomes = list(dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=pace))
+
+    assert {type(outcome) for outcome in outcomes} == {
+        Delivered,
+        Postponed if when == "before_gate" else InDoubt,
+    }
+    assert [letter.to for letter in mailbox.sent] == ["b@nordic.example"]
+
+
+def test_a_worker_that_is_told_to_stop_puts_back_what_it_has_not_begun(store, clock, mailbox, pace):
+    for number in range(5):
+        enrolled(store, clock.now(), f"p{number}@nordic.example")
+
+    due = dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=pace)
+    next(due)
+    due.close()
+
+    assert len(mailbox.sent) == 1
+    waiting = [draft for draft in pending(store, clock.now()) if draft["step"] == "step-1"]
+    assert {(draft["state"], draft["attempt"]) for draft in waiting} == {("scheduled", 0)}
+    assert mailbox.rested == 1

@@ -25,7 +25,9 @@ def _receipts(store, clock):
 
 
 def _with(post, **headers):
-    return post | {"headers": post["headers"] | {name.replace("_", "-"): value for name, value in headers.items()}}
+    return post | {
+        "headers": post["headers"] | {name.replace("_", "-"): value for name, value in headers.items()}
+    }
 
 
 def _without(post, name):
@@ -39,11 +41,35 @@ def _forgeries(post, now):
     yield "no id", _without(post, "svix-id")
     yield "no timestamp", _without(post, "svix-timestamp")
     yield "no headers at all", post | {"headers": {}}
-    for bad in ("", " ", ",", "v1", "v1,", "v1,,", "v1,AAAA", "v1,====", "v2," + good["svix-signature"][3:], "\t", "v1a," * 3):
+    for bad in (
+        "",
+        " ",
+        ",",
+        "v1",
+        "v1,",
+        "v1,,",
+        "v1,AAAA",
+        "v1,====",
+        "v2," + good["svix-signature"][3:],
+        "\t",
+        "v1a," * 3,
+    ):
         yield f"signature {bad!r}", _with(post, svix_signature=bad)
     yield "signature twice as long", _with(post, svix_signature=good["svix-signature"] * 2)
     yield "ten thousand entries", _with(post, svix_signature="v1,AAAA " * 10_000)
-    for bad in ("", "nan", "inf", "1e400", "0x10", f"+{moment}", f" {moment} ", f"{moment}.0", "-1", "9" * 5000, "1_7"):
+    for bad in (
+        "",
+        "nan",
+        "inf",
+        "1e400",
+        "0x10",
+        f"+{moment}",
+        f" {moment} ",
+        f"{moment}.0",
+        "-1",
+        "9" * 5000,
+        "1_7",
+    ):
         yield f"timestamp {bad[:12]!r}", _with(post, svix_timestamp=bad)
     for bad in ("", "msg.1", "msg 1", "x" * 10_000):
         yield f"id {bad[:12]!r}", _with(post, svix_id=bad)
@@ -54,8 +80,14 @@ def _forgeries(post, now):
     yield "another secret", signed(post["content"], now, secret="whsec_" + "B" * 32)
     yield "another body", post | {"content": post["content"] + b" "}
     yield "another body of equal length", post | {"content": post["content"].replace(b"Ida", b"Eda")}
-    yield "two families that disagree", _with(
-        post, webhook_id="msg_2", webhook_timestamp=good["svix-timestamp"], webhook_signature=good["svix-signature"]
+    yield (
+        "two families that disagree",
+        _with(
+            post,
+            webhook_id="msg_2",
+            webhook_timestamp=good["svix-timestamp"],
+            webhook_signature=good["svix-signature"],
+        ),
     )
     yield "re-split", _with(post, svix_id=f"msg_1.{moment}", svix_timestamp="1")
 
@@ -97,7 +129,10 @@ def test_a_good_signature_counts_whatever_stands_beside_it(door, store, clock, t
 def test_five_minutes_either_way_are_believed(door, clock, thread_id, seconds):
     from datetime import timedelta
 
-    assert door.post(PATH, **signed(received(thread_id), clock.now() + timedelta(seconds=seconds))).status_code == 204
+    assert (
+        door.post(PATH, **signed(received(thread_id), clock.now() + timedelta(seconds=seconds))).status_code
+        == 204
+    )
 
 
 UNREADABLE = {
@@ -126,7 +161,9 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE)
-def test_what_is_signed_but_cannot_be_read_gets_422_and_is_kept_for_a_human(door, store, clock, thread_id, body):
+def test_what_is_signed_but_cannot_be_read_gets_422_and_is_kept_for_a_human(
+    door, store, clock, thread_id, body
+):
     answer = door.post(PATH, **signed_bytes(body, clock.now()))
 
     assert answer.status_code == 422
@@ -165,7 +202,9 @@ def test_what_is_not_needed_may_be_anything(door, store, clock, thread_id, more)
     assert pending(store, clock.now()) == []
 
 
-@pytest.mark.parametrize("kind", ["message.sent", "message.delivered", "domain.verified", "calendar.event.created", "x"])
+@pytest.mark.parametrize(
+    "kind", ["message.sent", "message.delivered", "domain.verified", "calendar.event.created", "x"]
+)
 def test_what_does_not_concern_us_is_204_and_changes_nothing(door, store, clock, thread_id, kind):
     event = received(thread_id) | {"event_type": kind}
     assert door.post(PATH, **signed(event, clock.now())).status_code == 204
@@ -201,7 +240,9 @@ def test_an_encoded_body_is_refused(door, clock, thread_id):
     assert door.post(PATH, **post).status_code == 400
 
 
-def test_a_database_that_is_away_is_503_and_the_same_request_works_later(door, store, clock, thread_id, monkeypatch):
+def test_a_database_that_is_away_is_503_and_the_same_request_works_later(
+    door, store, clock, thread_id, monkeypatch
+):
     def away(now, by):
         raise OperationalError("BEGIN", {}, Exception("disk I/O error"))
 
@@ -226,7 +267,13 @@ def test_refused_webhooks_are_counted_and_nothing_of_them_is_kept(door, house, s
 
 def test_events_that_come_in_the_wrong_order_take_nothing_back(door, store, clock, thread_id):
     def post(event_id, kind, key):
-        message = {"inbox_id": SAM, "thread_id": thread_id, "message_id": "<x@y>", "type": "Permanent", "recipients": [IDA]}
+        message = {
+            "inbox_id": SAM,
+            "thread_id": thread_id,
+            "message_id": "<x@y>",
+            "type": "Permanent",
+            "recipients": [IDA],
+        }
         event = {"type": "event", "event_type": kind, "event_id": event_id, key: message}
         return door.post(PATH, **signed(event, clock.now(), delivery_id=event_id)).status_code
 

@@ -136,6 +136,7 @@ def upgrade() -> None:
         sa.Column("claim_owner", sa.Text(), nullable=True),
         sa.Column("lease_until", sa.BigInteger(), nullable=True),
         sa.Column("gate_at", sa.BigInteger(), nullable=True),
+        sa.Column("carrier", sa.Text(), nullable=True),
         sa.Column("attempt", sa.Integer(), server_default="0", nullable=False),
         sa.Column("outcome", sa.Text(), nullable=True),
         sa.Column("recalled", sa.Text(), nullable=True),

@@ -1,0 +1,171 @@
+"""The command line, as a person types it: real processes in a folder of their own."""
+
+import json
+
+import pytest
+
+from tests.relent.processes import Folder
+
+PEOPLE = """\
+email;First Name;company
+ida@nordic.example;Ida;Nordic
+;Nobody;X
+not an address;Tom;Harbour
+IDA@NORDIC.EXAMPLE;Ida;Nordic
+eva@harbour.example;;Harbour
+=cmd()@evil.example;Eve;Evil
+sam@acme.example;Sam;Acme
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return Folder(tmp_path, "sqlite:///relent.db")
+
+
+def test_a_list_of_people_is_reported_line_by_line(folder):
+    (folder.path / "people.csv").write_text(PEOPLE, "utf-8-sig")
+
+    report = json.loads(folder.run("enroll", "seconds.yaml", "people.csv", "--json", code=2))
+
+    assert [line["email"] for line in report["enrolled"]] == ["ida@nordic.example"]
+    assert [(line["email"], line["reason"]) for line in report["held"]] == [
+        ("eva@harbour.example", "first_name is missing")
+    ]
+    assert {line["email"] for line in report["refused"]} == {
+        "",
+        "not an address",
+        "IDA@nordic.example",
+        "=cmd()@evil.example",
+        "sam@acme.example",
+    }
+    assert all(line["reason"] for line in report["refused"])
+    again = json.loads(folder.run("enroll", "seconds.yaml", "people.csv", "--json", code=2))
+    assert (len(again["enrolled"]), len(again["already"]), len(again["held"])) == (0, 1, 1)
+
+
+def test_enrolling_says_in_words_what_happened(folder):
+    (folder.path / "people.csv").write_text(PEOPLE)
+    words = folder.run("enroll", "seconds.yaml", "people.csv", code=2)
+    assert "1  enrolled" in words
+    assert "first_name is missing: eva@harbour.example" in words
+
+
+def test_every_listing_is_json_on_demand(folder):
+    for command in ("drafts", "messages", "people"):
+        assert folder.json(command) == []
+    folder.run("enroll", "seconds.yaml", "--email", "ida@nordic.example", "--var", "first_name=Ida")
+    folder.run("work", "--burst")
+
+    [draft] = folder.json("drafts")
+    [message] = folder.json("messages")
+    [person] = folder.json("people")
+    status = folder.json("status")
+
+    names = "draft_id inbox_id thread_id enrollment_id step to subject text send_at state send_status approval_state reason labels"
+    assert set(names.split()) <= draft.keys()
+    names = "message_id inbox_id thread_id direction from to subject text in_reply_to references labels timestamp draft_id enrollment_id step"
+    assert set(names.split()) <= message.keys()
+    names = "enrollment_id email sequence version state stop_reason thread_id step next_send_at reason"
+    assert set(names.split()) <= person.keys()
+    assert {"drafts", "enrollments", "webhooks", "mode", "uncertain", "late"} <= status.keys()
+    assert draft["labels"] == [f"follow-up:{draft['draft_id']}", "scheduled"]
+    assert draft["thread_id"] == message["thread_id"] == person["thread_id"]
+    assert person["next_send_at"] == draft["send_at"]
+    assert draft["send_at"].endswith("Z")
+    assert status["mode"] == "capture"
+    assert [one["step"] for one in folder.json("drafts", "--all")] == ["step-1", "step-2"]
+    assert [json.loads(line)["step"] for line in folder.run("drafts", "--all", "--jsonl").splitlines()] == [
+        "step-1",
+        "step-2",
+    ]
+
+
+def test_the_configuration_may_be_named_before_or_behind_the_command(folder):
+    folder.path.joinpath("config.yaml").rename(folder.path / "other.yaml")
+    folder.run("status", "--config", "other.yaml")
+    folder.run("--config", "other.yaml", "status")
+    assert "relent init" in folder.run("status", code=2)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["enroll", "none.yaml", "--email", "a@b.example"], "none.yaml"),
+        (["enroll", "seconds.yaml", "none.csv"], "none.csv"),
+        (["enroll", "seconds.yaml"], "name a list of people"),
+        (["enroll", "seconds.yaml", "--email", "a@b.example", "--var", "nonsense"], "write --var name=value"),
+        (["enroll", "seconds.yaml", "--email", "nobody"], "no e-mail address"),
+        (["enroll", "config.yaml", "--email", "a@b.example"], "unknown key"),
+        (["check", "none.yaml"], "none.yaml"),
+        (["nonsense"], "nonsense"),
+    ],
+)
+def test_what_was_written_wrong_is_exit_2_in_words(folder, words, told):
+    assert told in folder.run(*words, code=2)
+
+
+@pytest.mark.parametrize(
+    "words", [["approve", "drf_none"], ["resume", "a@b.example"], ["settle", "drf_none", "--left"]]
+)
+def test_what_is_wrong_in_the_world_is_exit_1_in_words(folder, words):
+    assert words[1] in folder.run(*words, code=1)
+
+
+def test_check_tells_every_mistake_of_every_file(folder):
+    (folder.path / "one.yaml").write_text("name: One\nfrom: nobody\nsteps: []\n")
+    (folder.path / "two.yaml").write_text(
+        "name: Two\nfrom: sam@acme.example\nsteps:\n  - body: x\n    after: 3 days\n"
+    )
+    told = folder.run("check", "one.yaml", "two.yaml", "seconds.yaml", code=2)
+    assert "seconds.yaml: good" in told
+    for place in ("one.yaml:2:", "one.yaml:3:", "two.yaml:5:"):
+        assert place in told
+
+
+def test_a_value_that_looks_like_markup_is_shown_as_it_is(folder):
+    folder.run(
+        "enroll",
+        "seconds.yaml",
+        "--email",
+        "ida@nordic.example",
+        "--var",
+        "first_name=[bold red]X[/]\x1b[31m",
+        code=2,
+    )
+    folder.run(
+        "enroll", "seconds.yaml", "--email", "ida@nordic.example", "--var", "first_name=[bold red]X[/]"
+    )
+    assert "[bold red]X[/]" in folder.run("drafts")
+
+
+def test_migrating_a_new_database_and_an_old_one(folder):
+    assert "new → 0001" in folder.run("migrate")
+    assert "nothing to do" in folder.run("migrate")
+
+
+def test_the_version_is_told(folder):
+    assert folder.run("version").startswith("relent 0.")
+
+
+def test_a_second_enrolment_hands_in_what_was_missing(folder):
+    who = ["--email", "ida@nordic.example"]
+    held = folder.json("enroll", "seconds.yaml", *who)
+    assert held["held"][0]["reason"] == "first_name is missing"
+    assert folder.json("people")[0]["reason"] == "first_name is missing"
+    enrolled = folder.json("enroll", "seconds.yaml", *who, "--var", "first_name=Ida")
+    assert enrolled["enrolled"][0]["enrollment_id"] == held["held"][0]["enrollment_id"]
+
+
+def test_a_long_list_is_enrolled_in_one_go(folder):
+    rows = "\n".join(f"p{number}@nordic.example,P{number}" for number in range(1001))
+    (folder.path / "people.csv").write_text(f"email,first_name\n{rows}\n")
+    assert "1,001  enrolled" in folder.run("enroll", "seconds.yaml", "people.csv")
+
+
+def test_the_demo_tells_a_story_in_which_a_signed_webhook_cancels_a_follow_up(folder):
+    told = folder.run("demo")
+    assert "answers. Webhook 204" in told
+    assert "1 follow-up cancelled" in told
+    assert "Webhook 401" in told
+    assert "0 sent after an answer, 0 sent twice" in told

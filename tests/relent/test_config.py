@@ -1,0 +1,166 @@
+"""config.yaml: what it says, and what is wrong with it."""
+
+import stat
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from engine.errors import ConfigError
+from relent.assemble import assemble, check_listening, verifier
+from relent.config import load_config
+from relent.first_day import set_up
+from tests.makers import SECRET
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch):
+    import os
+
+    for name in list(os.environ):
+        if name.startswith("RELENT_"):
+            monkeypatch.delenv(name)
+
+
+def _config(folder: Path, text: str) -> Path:
+    path = folder / "config.yaml"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def test_what_is_left_out_has_its_default(tmp_path):
+    config = load_config(_config(tmp_path, "webhooks: {tolerance: 90s}\n"))
+    assert config.webhooks.tolerance == timedelta(seconds=90)
+    assert (config.mailbox.transport, config.server.port, config.dispatch.batch) == ("capture", 8025, 100)
+
+
+def test_an_empty_file_is_all_defaults(tmp_path):
+    assert load_config(_config(tmp_path, "")).server.host == "127.0.0.1"
+
+
+def test_the_environment_wins(tmp_path, monkeypatch):
+    monkeypatch.setenv("RELENT_SERVER__PORT", "9999")
+    monkeypatch.setenv("RELENT_WEBHOOKS__SECRETS", f'["{SECRET}"]')
+    config = load_config(_config(tmp_path, "server: {port: 1, host: 127.0.0.2}\n"))
+    assert (config.server.port, config.server.host) == (9999, "127.0.0.2")
+    assert verifier(config)
+
+
+def test_the_environment_is_enough(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RELENT_DATABASE__URL", "postgresql://x/y")
+    assert load_config(None).database.url == "postgresql://x/y"
+
+
+def test_another_file_can_be_named_by_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("RELENT_CONFIG", str(_config(tmp_path, "server: {port: 7}\n")))
+    assert load_config(None).server.port == 7
+
+
+def test_a_relative_database_lies_beside_its_configuration(tmp_path, monkeypatch):
+    monkeypatch.chdir("/")
+    config = load_config(_config(tmp_path, "database: {url: 'sqlite:///here.db'}\n"))
+    assert config.database.url == f"sqlite:///{tmp_path}/here.db"
+    absolute = load_config(_config(tmp_path, "database: {url: 'sqlite:////var/there.db'}\n"))
+    assert absolute.database.url == "sqlite:////var/there.db"
+
+
+COMPLAINTS = {
+    "databse: {url: x}": 'unknown key databse. Did you mean "database"?',
+    "webhooks: {secret: x}": 'unknown key webhooks.secret. Did you mean "secrets"?',
+    "mailbox: {smtp: {hots: x}}": 'unknown key mailbox.smtp.hots. Did you mean "host"?',
+    "server: {zzz: 1}": "Known here: host, port, public_url, api_keys.",
+    "webhooks: {tolerance: soon}": 'webhooks.tolerance: "soon" is no duration',
+    "webhooks: {max_body: big}": 'webhooks.max_body: "big" is no size',
+    "dispatch: {batch: 0}": "dispatch.batch",
+    "dispatch: {lease: 0s}": "dispatch.lease",
+    "dispatch: {retries: []}": "dispatch.retries",
+    "mailbox: {transport: pigeon}": "mailbox.transport",
+    "server: {port: 99999}": "server.port",
+    "server: 7": "server",
+    "- a list": "write keys and values",
+    "server: {port: 1": "config.yaml",
+    "server: {port: 1}\nserver: {port: 2}": "server is there twice",
+    "server: {port: 1, port: 2}": "port is there twice",
+    "a: !!python/object/apply:os.system [id]": "config.yaml",
+}
+
+
+@pytest.mark.parametrize(("text", "words"), COMPLAINTS.items())
+def test_a_mistake_is_told_with_its_place_and_what_would_be_right(tmp_path, text, words):
+    with pytest.raises(ConfigError) as caught:
+        load_config(_config(tmp_path, text))
+    assert words in str(caught.value)
+    assert str(tmp_path / "config.yaml") in str(caught.value)
+
+
+def test_all_mistakes_are_told_at_once(tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        load_config(_config(tmp_path, "databse: {}\nserver: {port: x}\n"))
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_no_file_is_told_with_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="relent init"):
+        load_config(None)
+    with pytest.raises(ConfigError, match=r"there is no .*none\.yaml"):
+        load_config(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    "secrets", ["[]", "['']", "['short']", "['whsec_AAAA']", "['v1,whsec_x']", "['whsec_ü']"]
+)
+def test_without_a_good_secret_nobody_serves(tmp_path, secrets):
+    config = load_config(_config(tmp_path, f"webhooks: {{secrets: {secrets}}}\n"))
+    with pytest.raises(ConfigError, match=r"secret"):
+        verifier(config)
+
+
+def test_a_complaint_about_a_secret_does_not_tell_it(tmp_path):
+    config = load_config(_config(tmp_path, "webhooks: {secrets: [hunter2hunter2]}\n"))
+    with pytest.raises(ConfigError) as caught:
+        verifier(config)
+    assert "hunter2" not in str(caught.value)
+    assert "hunter2" not in repr(config)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "relent.example"])
+def test_beyond_this_machine_only_with_a_key(tmp_path, host):
+    closed = load_config(_config(tmp_path, f"server: {{host: '{host}'}}\n"))
+    with pytest.raises(ConfigError, match="api_keys"):
+        check_listening(closed)
+    check_listening(load_config(_config(tmp_path, f"server: {{host: '{host}', api_keys: [key]}}\n")))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_on_this_machine_without(tmp_path, host):
+    check_listening(load_config(_config(tmp_path, f"server: {{host: '{host}'}}\n")))
+
+
+def test_a_password_never_travels_in_the_clear(tmp_path):
+    text = "mailbox: {transport: smtp, smtp: {host: mail.example, tls: none, password: x}}\n"
+    with pytest.raises(ConfigError, match="in the clear"):
+        assemble(load_config(_config(tmp_path, text)))
+
+
+def test_init_writes_what_can_be_loaded_and_keeps_what_is_there(tmp_path):
+    first = list(set_up(tmp_path / "new"))
+    config = load_config(tmp_path / "new" / "config.yaml")
+    text = (tmp_path / "new" / "config.yaml").read_text("utf-8")
+
+    second = list(set_up(tmp_path / "new"))
+
+    assert [written.new for written in first] == [True] * 3
+    assert [written.new for written in second] == [False] * 3
+    assert (tmp_path / "new" / "config.yaml").read_text("utf-8") == text
+    assert stat.S_IMODE((tmp_path / "new" / "config.yaml").stat().st_mode) == 0o600
+    assert verifier(config)
+    assert config.server.api_keys
+
+
+def test_two_inits_have_two_secrets(tmp_path):
+    for name in ("a", "b"):
+        list(set_up(tmp_path / name))
+    secrets = {load_config(tmp_path / name / "config.yaml").webhooks.secrets[0] for name in ("a", "b")}
+    assert len(secrets) == 2
