@@ -16,12 +16,14 @@ from engine.store import Ledger
 
 def advance(enrollment: Enrollment, ledger: Ledger) -> Planned | NothingLeft | Waiting:
     """The caller holds the enrollment's lock: an answer is either seen here, or sees what is made here."""
-    sequence = ledger.enrollments.version(enrollment.version)
     said = tuple(Said(step, at) for step, at in ledger.threads.said(enrollment.id))
     try:
+        sequence = ledger.enrollments.version(enrollment.version)
         planned = plan(sequence, enrollment, said, ledger.now)
-    except Refused as error:  # rehearsed at enrolment, so this is a rare day; a human will want to know
-        planned = Waiting(str(error))
+    except (Refused, ValueError, LookupError) as error:
+        # Rehearsed at enrolment, so this is a rare day: a zone that is gone, a sequence of a newer Relent.
+        # What has just left must be noted all the same; a human will want to know.
+        planned = Waiting(f"cannot be planned: {error}")
     match planned:
         case Planned():
             _create(planned, enrollment, ledger)
@@ -33,6 +35,8 @@ def advance(enrollment: Enrollment, ledger: Ledger) -> Planned | NothingLeft | W
 
 
 def _create(planned: Planned, enrollment: Enrollment, ledger: Ledger) -> None:
+    if ledger.drafts.made(enrollment.id, planned.step):
+        return
     thread = _thread_for(planned, enrollment, ledger)
     subject = planned.subject or reply_subject(thread.subject)
     draft_id = new_id("drf", ledger.now)

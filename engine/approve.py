@@ -33,6 +33,7 @@ def resume(email: str, *, by: str, store: Store, clock: Clock) -> list[Resumed]:
         paused = ledger.enrollments.paused(contact(email))
         if not paused:
             raise NotFound(f"nobody called {email} is paused")
+        ledger.threads.lock([each.id for each in ledger.threads.of_people([contact(email)], ())])
         return [_resume(enrollment, ledger) for enrollment in paused]
 
 

@@ -64,7 +64,7 @@ def enroll(prospect: Prospect, sequence: Sequence, *, ledger: Ledger) -> Enrolme
         return _enter(email, prospect.variables, sequence, missing, ledger)
     if known.state == EnrollmentState.PAUSED:
         lacked = lacking(ledger.enrollments.version(known.version), known.variables)
-        if lacked and not missing:
+        if known.reason == lacked and not missing:
             return _go_on(known, prospect.variables, sequence, ledger)
         return Waits(
             known.id, known.reason or known.state

@@ -39,8 +39,20 @@ def _is_gone(owner: str) -> bool:
 
 
 def _born(process: int) -> str:
+    """Empty: there is no such process, or what is left of it runs no more."""
+    if Path("/proc/self/stat").exists():
+        return _born_by_the_kernel(process)
     try:
         found = psutil.Process(process)
         return "" if found.status() == psutil.STATUS_ZOMBIE else f"{found.create_time():.2f}"
     except psutil.NoSuchProcess:
         return ""
+
+
+def _born_by_the_kernel(process: int) -> str:
+    """In ticks since the machine started, which no clock that is set right can move."""
+    try:
+        state, *rest = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return "" if state in {"Z", "X"} else rest[18]

@@ -56,7 +56,7 @@ def react(event: Event, raw: bytes, *, store: Store, clock: Clock, pace: Pace) -
         reaction = _respond(event, reach, ledger) if new else Ignored("heard before")
         if new:
             ledger.inbound.conclude(_SOURCE, event.id, _in_a_word(reaction))
-    if reach and (not new or (isinstance(reaction, Stopped) and reaction.in_the_air)):
+    if reach and not (isinstance(reaction, Stopped) and not reaction.in_the_air):
         _wait_for_what_is_in_the_air(reach, store=store, clock=clock, pace=pace)
     return reaction
 
@@ -85,13 +85,11 @@ def _whom(event: Event, ledger: Ledger) -> Reach | None:
 def _respond(event: Event, reach: Reach | None, ledger: Ledger) -> Reaction:
     if reach is None:
         return Ignored("no conversation of ours")
-    if isinstance(event, Incoming):
-        if _is_our_own(event, reach, ledger):
-            return Ignored("our own mail")
-        inbox = contact(event.inbox_id)
-        if event.message_id and not ledger.inbound.note_message(inbox, event.message_id):
-            return Ignored("the same mail under another event's name")
+    if isinstance(event, Incoming) and _is_our_own(event, reach, ledger):
+        return Ignored("our own mail")
     match verdict(event):
+        case Stop() if _is_a_twin(event, ledger):
+            return Ignored("the same mail under another event's name")
         case Stop(reason):
             reaction: Reaction = _stop(event, reach, reason, ledger)
         case Hold(reason, lasting):
@@ -137,6 +135,15 @@ def _is_our_own(event: Incoming, reach: Reach, ledger: Ledger) -> bool:
         return True
     sender = contact(event.sender or "")
     return sender == inbox or (sender not in reach.contacts and bool(ledger.threads.our_inboxes([sender])))
+
+
+def _is_a_twin(event: Event, ledger: Ledger) -> bool:
+    """The same mail may be told twice. What only held it before does not count: it may be vouched for by now."""
+    return (
+        isinstance(event, Incoming)
+        and event.message_id is not None
+        and not ledger.inbound.note_message(contact(event.inbox_id), event.message_id)
+    )
 
 
 def _ids(event: Event) -> list[str]:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from engine import owner
 from engine.compose import compose
-from engine.dispatch import note_departure
 from engine.errors import MailboxError, NotFound, Refused
 from engine.model import Draft, Pace
 from engine.seams import Clock, Mailbox, Trace
+from engine.settle import departed
 from engine.states import DraftState
 from engine.store import Ledger, Store
 
@@ -46,10 +46,10 @@ def recover(*, store: Store, mailbox: Mailbox, clock: Clock, pace: Pace) -> Reco
 def settle_doubt(draft_id: str, *, left: bool, by: str, store: Store, clock: Clock) -> None:
     """A human looked into the mailbox: it went out, or it did not. Raises NotFound, or Refused when there is no doubt."""
     with store.transaction(clock.now(), by) as ledger:
-        draft = ledger.drafts.get(draft_id)
-        if draft is None:
+        if (seen := ledger.drafts.get(draft_id)) is None:
             raise NotFound(f"there is no draft {draft_id}")
-        ledger.threads.lock([draft.thread_id])
+        ledger.threads.lock([seen.thread_id])
+        draft = ledger.drafts.get(draft_id) or seen
         if draft.state != DraftState.UNCERTAIN:
             raise Refused(f"{draft_id} is {draft.state}: there is no doubt about it")
         _write_down(draft, left, f"{by} says so", ledger)
@@ -75,6 +75,6 @@ def _prove(draft: Draft, *, store: Store, mailbox: Mailbox, clock: Clock) -> boo
 def _write_down(draft: Draft, left: bool, why: str, ledger: Ledger) -> None:
     if left:
         letter = compose(draft, ledger.threads.messages(draft.thread_id))
-        note_departure(draft, letter, why, ledger=ledger)
+        departed(draft, letter, why, ledger=ledger)
     elif not ledger.drafts.disprove(draft, f"it did not leave: {why}"):
         ledger.threads.untag_ended(draft.id)

@@ -88,7 +88,7 @@ DRAFT_MOVES = _table(
     (APPROVE, WAKE, HOLD, CLAIM, GATE, PUT_BACK, SETTLE, GIVE_UP, DOUBT, DISPROVE, RETRY, CANCEL, WITHDRAW)
 )
 
-PAUSE = _move("pause", _E.ACTIVE, to=_E.PAUSED)
+PAUSE = _move("pause", _E.ACTIVE, _E.PAUSED, to=_E.PAUSED)
 RESUME = _move("resume", _E.PAUSED, to=_E.ACTIVE)
 FINISH = _move("finish", _E.ACTIVE, to=_E.FINISHED)
 STOP = _move("stop", _E.ACTIVE, _E.PAUSED, to=_E.STOPPED)

@@ -12,6 +12,7 @@ import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn
 from sqlalchemy.exc import SQLAlchemyError
 
+from engine.addresses import contact
 from engine.approve import approve as approve_draft
 from engine.approve import resume as resume_person
 from engine.enroll import AlreadyIn, Enrolled, NotWanted, Waits, enroll
@@ -344,11 +345,17 @@ def _enroll_all(
     }
     while chunk := list(islice(rows, _CHUNK)):
         with store.transaction(clock.now(), "the command line") as ledger:
-            for row in chunk:
-                kind, line = _enroll_one(row, sequence, ledger)
-                report[kind].append(line)
+            told = {id(row): _enroll_one(row, sequence, ledger) for row in sorted(chunk, key=_by_contact)}
+        for row in chunk:
+            kind, line = told[id(row)]
+            report[kind].append(line)
         step(len(chunk))
     return report
+
+
+def _by_contact(row: Prospect | BadRow) -> str:
+    """Two lists that share people, enrolled at once, must not wait for each other in a circle."""
+    return contact(row.email)
 
 
 def _enroll_one(

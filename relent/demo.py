@@ -17,11 +17,11 @@ from time import monotonic, sleep
 import uvicorn
 from pydantic import SecretStr
 
-from engine.dispatch import Delivered
 from engine.enroll import enroll
 from engine.errors import RelentError
 from engine.model import Prospect
 from engine.sequence import Sequence
+from engine.settle import Delivered
 from mailroom.simulate import Answer, Deed, answer_to
 from relent import show
 from relent.assemble import House, assemble

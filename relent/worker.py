@@ -2,15 +2,15 @@
 
 import logging
 import signal
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Event, Thread
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from engine.dispatch import Outcome, dispatch_due
+from engine.dispatch import dispatch_due
 from engine.recover import recover
+from engine.settle import Outcome
 from engine.store.inbound import REFUSED
 from relent.assemble import House
 
@@ -42,23 +42,20 @@ class Worker:
         self._count_refusals()
         self._recover_now_and_then()
         done: list[Outcome] = []
-        while batch := self._batch():
+        while not self._enough.is_set():
+            batch = list(
+                dispatch_due(
+                    store=house.store,
+                    mailbox=house.mailbox,
+                    clock=house.clock,
+                    pace=house.pace,
+                    enough=self._enough,
+                )
+            )
+            if not batch:
+                break
             done += batch
         self.lag = Lag(house.clock.now())
-        return done
-
-    def _batch(self) -> list[Outcome]:
-        """What was claimed at once; or less, when somebody says enough: the rest is put back."""
-        house = self._house
-        done: list[Outcome] = []
-        if self._enough.is_set():
-            return done
-        due = dispatch_due(store=house.store, mailbox=house.mailbox, clock=house.clock, pace=house.pace)
-        with closing(due):
-            for outcome in due:
-                done.append(outcome)
-                if self._enough.is_set():
-                    break
         return done
 
     def run(self) -> None:

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, Engine, create_engine, event, insert, make_url, select, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, make_url, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from engine.errors import ConfigError
@@ -30,7 +31,7 @@ def open_store(url: str) -> Store:
     database = _connect(url)
     try:
         with _in_words():
-            version = _version(database)
+            version = _first_look(database)
             if version is None:
                 migrate(database)
             elif version != HEAD:
@@ -81,7 +82,7 @@ def _connect(url: str) -> Engine:
         if parsed.get_backend_name() == "sqlite":
             return _sqlite(url)
         if parsed.get_backend_name() == "postgresql":
-            return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, **_POOL)
+            return _postgresql(parsed)
     except (ArgumentError, NoSuchModuleError) as error:
         raise ConfigError(f"database.url: {error}") from error
     except ModuleNotFoundError as error:
@@ -92,6 +93,20 @@ def _connect(url: str) -> Engine:
         f"database.url: {parsed.get_backend_name()!r} is no database we keep promises on. "
         "Write sqlite:///relent.db or postgresql+psycopg://…"
     )
+
+
+def _postgresql(url: URL) -> Engine:
+    database = create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True, **_POOL)
+
+    @event.listens_for(database, "connect")
+    def set_up(dbapi: Any, _record: Any) -> None:
+        # A frozen process must not take everybody's answers down with it: whoever waits for its rows
+        # hears "try again" before a webhook's sender loses patience (15 s).
+        for setting in ("lock_timeout = '8s'", "idle_in_transaction_session_timeout = '30s'"):
+            dbapi.execute(f"SET {setting}")
+        dbapi.commit()
+
+    return database
 
 
 def _sqlite(url: str) -> Engine:
@@ -115,6 +130,18 @@ def _sqlite(url: str) -> Engine:
         db.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return database
+
+
+def _first_look(database: Engine) -> str | None:
+    """SQLite's change to WAL waits for nobody, so of several processes that open a new file one may be turned away."""
+    until = monotonic() + 10
+    while True:
+        try:
+            return _version(database)
+        except DBAPIError as error:
+            if "locked" not in str(error.orig) or monotonic() > until:
+                raise
+            sleep(0.05)
 
 
 def _version(database: Engine) -> str | None:

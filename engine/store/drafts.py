@@ -65,13 +65,21 @@ class Drafts:
         self._desk.note(draft, "create", made, new.reason)
         return bool(made)
 
+    def made(self, enrollment_id: str, step: str) -> bool:
+        """Is there a draft of this step already?"""
+        found = select(draft.c.id).where(draft.c.enrollment_id == enrollment_id, draft.c.step == step)
+        return self._db.scalar(found) is not None
+
     # --- the way out ---
 
-    def claim(self, *, token: str, owner: str, lease: timedelta, at_most: int) -> list[Draft]:
-        """Take what is due, each letter into one pair of hands only."""
+    def claim(
+        self, *, token: str, owner: str, lease: timedelta, at_most: int, max_lateness: timedelta | None = None
+    ) -> list[Draft]:
+        """Take what is due, each letter into one pair of hands only. What is far too late is left for a human."""
+        late = [draft.c.send_at >= self._desk.now - max_lateness] if max_lateness else []
         due = (
             select(draft.c.id)
-            .where(_is(DraftState.SCHEDULED), draft.c.send_at <= self._desk.now)
+            .where(_is(DraftState.SCHEDULED), draft.c.send_at <= self._desk.now, *late)
             .order_by(draft.c.send_at)
             .limit(at_most)
             .with_for_update(skip_locked=True)
@@ -101,6 +109,7 @@ class Drafts:
                 draft.c.lease_until > self._desk.now,
                 draft.c.approved_sha == draft.c.content_sha,
                 ~self._suppressed(claimed.to),
+                draft.c.recalled.is_(None),
                 self._wanted(),
                 gate_at=self._desk.now,
                 carrier=carrier,
@@ -113,23 +122,28 @@ class Drafts:
 
     def put_back(self, held: Draft, *, send_at: datetime, why: str, failed: bool = True) -> bool:
         """Later. But a letter that somebody called back meanwhile must not wait for its next chance: it ends."""
-        return not self._withdraw(held) and bool(
+        return self._or_withdraw(
+            held,
             self._desk.move(
                 draft,
                 PUT_BACK,
                 *self._mine(held),
+                draft.c.recalled.is_(None),
                 why=why,
                 send_at=send_at,
                 outcome=why,
                 attempt=draft.c.attempt - (0 if failed else 1),
                 **_NOBODYS,
-            )
+            ),
         )
 
     def give_up(self, held: Draft, why: str) -> bool:
         """Refused for good: a human may try again, but not what somebody called back meanwhile."""
-        return not self._withdraw(held) and bool(
-            self._desk.move(draft, GIVE_UP, *self._mine(held), why=why, outcome=why)
+        return self._or_withdraw(
+            held,
+            self._desk.move(
+                draft, GIVE_UP, *self._mine(held), draft.c.recalled.is_(None), why=why, outcome=why
+            ),
         )
 
     def doubt(self, leaving: Draft, why: str) -> bool:
@@ -137,8 +151,17 @@ class Drafts:
 
     def disprove(self, doubtful: Draft, why: str) -> bool:
         """It certainly did not go out: it waits again, unless somebody called it back."""
-        return not self._withdraw(doubtful) and bool(
-            self._desk.move(draft, DISPROVE, *self._mine(doubtful), why=why, outcome=why, **_NOBODYS)
+        return self._or_withdraw(
+            doubtful,
+            self._desk.move(
+                draft,
+                DISPROVE,
+                *self._mine(doubtful),
+                draft.c.recalled.is_(None),
+                why=why,
+                outcome=why,
+                **_NOBODYS,
+            ),
         )
 
     # --- held, and let go ---
@@ -202,6 +225,11 @@ class Drafts:
         labelled = select(draft.c.id).where(draft.c.id.in_(named), draft.c.inbox_id.in_(inboxes))
         found = [*self._db.scalars(theirs), *(self._db.scalars(labelled) if named else ())]
         return sorted(set(found))
+
+    def lock(self, which: Collection[str]) -> None:
+        """Nobody moves them while they are being called back. Their threads are locked before."""
+        locked = select(draft.c.id).where(draft.c.id.in_(which)).order_by(draft.c.id).with_for_update()
+        self._db.execute(locked).all()
 
     def cancel(self, which: Collection[str], why: str) -> list[Draft]:
         """Everything that can still be called back, is."""
@@ -287,6 +315,12 @@ class Drafts:
         return self._desk.carry_out(
             draft, move, update(draft).where(draft.c.id == found.c.id, _is(state)), why=why, **values
         )
+
+    def _or_withdraw(self, called_back: Draft, moved: Sequence[Row[Any]]) -> bool:
+        """It moved on; or somebody called it back while it was in the air, and so it ends."""
+        if not moved:
+            self._withdraw(called_back)
+        return bool(moved)
 
     def _withdraw(self, called_back: Draft) -> bool:
         """Somebody answered while it was in the air, and it did not leave after all."""

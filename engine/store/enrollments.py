@@ -13,6 +13,8 @@ from engine.store.tables import enrollment, sequence_version
 
 _FIELDS = [enrollment.c[name] for name in Enrollment.__dataclass_fields__]
 
+_read: dict[str, Sequence] = {}
+
 
 def _record(row: Row[Any]) -> Enrollment:
     fields = {name: getattr(row, name) for name in Enrollment.__dataclass_fields__}
@@ -42,8 +44,11 @@ class Enrollments:
         )
 
     def version(self, version: str) -> Sequence:
-        body = self._db.scalar(select(sequence_version.c.body).where(sequence_version.c.id == version))
-        return Sequence.model_validate(body)
+        """It is named by what it says, so whoever has read it once need not ask again."""
+        if version not in _read:
+            body = self._db.scalar(select(sequence_version.c.body).where(sequence_version.c.id == version))
+            _read[version] = Sequence.model_validate(body)
+        return _read[version]
 
     def add(self, new: Enrollment) -> bool:
         """False: somebody enrolled the same person at the same moment."""
@@ -72,6 +77,11 @@ class Enrollments:
     def pause(self, which: Collection[str], reason: str) -> None:
         """A human has to look."""
         self._desk.move(enrollment, PAUSE, enrollment.c.id.in_(which), why=reason, reason=reason)
+
+    def lock_all(self, which: Collection[str]) -> None:
+        """No next step is made for any of them meanwhile."""
+        locked = select(enrollment.c.id).where(enrollment.c.id.in_(which)).order_by(enrollment.c.id)
+        self._db.execute(locked.with_for_update()).all()
 
     def resume(self, waiting: Enrollment, *, variables: Mapping[str, str], version: str) -> bool:
         """What it waited for is here."""

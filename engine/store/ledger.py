@@ -58,10 +58,12 @@ class Ledger:
         threads = self._lock(reach)
         stopped = self.enrollments.stop(_enrollments(threads), reason)
         follow_ups = self._follow_ups(reach, threads)
+        self.drafts.lock(follow_ups)
         cancelled = self.drafts.cancel(follow_ups, reason)
         leaving = self.drafts.recall(follow_ups, reason)
         stale = set(self.threads.follow_ups(reach.threads)) - {each.id for each in leaving}
-        self.threads.untag(stale | {each.id for each in cancelled})
+        self.threads.untag_here(reach.threads, stale)
+        self.threads.untag({each.id for each in cancelled})
         return CalledBack(
             enrollments=stopped,
             drafts=[each.id for each in cancelled],
@@ -76,6 +78,7 @@ class Ledger:
     def waiting(self, reach: Reach) -> list[Draft]:
         """The follow-ups that a hold can reach, with their threads locked."""
         threads = self._lock(reach)
+        self.enrollments.lock_all(_enrollments(threads))
         return self.drafts.pending(self._follow_ups(reach, threads))
 
     def pause(self, reach: Reach, reason: str, *, but_not: set[str | None]) -> None:

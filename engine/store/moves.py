@@ -3,13 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Table, Update, insert, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.dml import ReturningInsert
 
 from engine.states import Move
 from engine.store.tables import audit, draft, enrollment
+
+
+@cache
+def _insert_once(table: Table, twin: tuple[str, ...], dialect: str) -> ReturningInsert[Any]:
+    """Built once: putting a statement together costs more than running it."""
+    made = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+    return made.on_conflict_do_nothing(index_elements=twin or None).returning(*table.c)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +45,12 @@ class Desk:
         self.note(table, move.name, rows, why)
         return rows
 
-    def insert_once(self, table: Table, **values: Any) -> Sequence[Row[Any]]:
-        """No row comes back when it stood there already. A twin that is just being inserted is waited for."""
-        dialect = sqlite if self.db.dialect.name == "sqlite" else postgresql
-        statement = dialect.insert(table).values(**values).on_conflict_do_nothing()
-        return self.db.execute(statement.returning(*table.c)).all()
+    def insert_once(self, table: Table, *, twin: tuple[str, ...] = (), **values: Any) -> Sequence[Row[Any]]:
+        """No row comes back when it stood there already. A twin that is just being inserted is waited for.
+
+        `twin` names what makes a twin; without it, whatever must be unique does.
+        """
+        return self.db.execute(_insert_once(table, twin, self.db.dialect.name), values).all()
 
     def note(self, table: Table, what: str, rows: Sequence[Row[Any]], why: str | None = None) -> None:
         if rows:

@@ -83,7 +83,12 @@ class Threads:
         found = select(enrollment.c.id).where(
             enrollment.c.contact == contact,
             enrollment.c.inbox_id == inbox_id,
-            enrollment.c.state.in_(["active", "paused"]),
+            or_(
+                enrollment.c.state.in_(["active", "paused"]),
+                select(draft.c.id)
+                .where(draft.c.enrollment_id == enrollment.c.id, draft.c.state.not_in(sorted(DRAFT_ENDS)))
+                .exists(),
+            ),
         )
         return self._db.scalar(found.limit(1)) is not None
 
@@ -124,6 +129,15 @@ class Threads:
         labels = [follow_up_label(draft_id) for draft_id in drafts]
         self._db.execute(delete(thread_label).where(thread_label.c.label.in_(labels)))
 
+    def untag_here(self, threads: Collection[str], drafts: Iterable[str]) -> None:
+        """Only on these threads: elsewhere the label may be right."""
+        labels = [follow_up_label(draft_id) for draft_id in drafts]
+        self._db.execute(
+            delete(thread_label).where(
+                thread_label.c.thread_id.in_(threads), thread_label.c.label.in_(labels)
+            )
+        )
+
     def untag_ended(self, draft_id: str) -> None:
         """The same, if it has had its end."""
         ended = select(draft.c.id).where(draft.c.id == draft_id, draft.c.state.in_(sorted(DRAFT_ENDS)))
@@ -137,7 +151,8 @@ class Threads:
         last = select(func.coalesce(func.max(message.c.position), 0)).where(
             message.c.thread_id == new.thread_id
         )
-        self._desk.insert_once(message, **values, position=(self._db.scalar(last) or 0) + 1)
+        twin = ("inbox_id", "message_id")
+        self._desk.insert_once(message, twin=twin, **values, position=(self._db.scalar(last) or 0) + 1)
 
     def messages(self, thread_id: str) -> list[Message]:
         """Oldest first."""

@@ -1,6 +1,8 @@
 """Opening databases: what is refused, and how."""
 
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 from sqlalchemy import text
@@ -56,3 +58,19 @@ def test_postgresql_that_forgets_is_refused(postgres_url):
     forgetful = postgres_url + ("&" if "?" in postgres_url else "?") + "options=-csynchronous_commit%3Doff"
     with pytest.raises(ConfigError, match="synchronous_commit=off"):
         open_store(forgetful)
+
+
+def test_postgresql_lets_nobody_wait_longer_than_a_webhooks_sender_does(postgres_url):
+    store = open_store(postgres_url)
+    with store.database.connect() as db:
+        assert db.scalar(text("SHOW lock_timeout")) == "8s"
+        assert db.scalar(text("SHOW idle_in_transaction_session_timeout")) == "30s"
+    store.close()
+
+
+def test_many_can_open_a_new_file_at_once(tmp_path):
+    command = "import sys; from engine.store import open_store; open_store(sys.argv[1]).close()"
+    words = [sys.executable, "-c", command, f"sqlite:///{tmp_path}/new.db"]
+    processes = [subprocess.Popen(words, stderr=subprocess.PIPE) for _ in range(6)]
+    told = [process.communicate(timeout=60)[1].decode() for process in processes]
+    assert [process.returncode for process in processes] == [0] * 6, told

@@ -40,3 +40,9 @@ def test_a_process_of_another_machine_may_be_alive_for_all_we_know():
 def test_the_same_number_again_is_another_process():
     machine_and_number = owner.me().rpartition("/")[0]
     assert owner.dead([f"{machine_and_number}/1.00"]) == [f"{machine_and_number}/1.00"]
+
+
+def test_setting_the_clock_right_kills_nobody(monkeypatch):
+    me = owner.me()
+    monkeypatch.setattr("psutil.Process.create_time", lambda self: 1.0)
+    assert owner.dead([me]) == []

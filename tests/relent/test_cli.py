@@ -169,3 +169,17 @@ def test_the_demo_tells_a_story_in_which_a_signed_webhook_cancels_a_follow_up(fo
     assert "1 follow-up cancelled" in told
     assert "Webhook 401" in told
     assert "0 sent after an answer, 0 sent twice" in told
+
+
+def test_two_overlapping_lists_can_be_enrolled_at_once(tmp_path, postgres_url, emptied_postgres):
+    folder = Folder(tmp_path, postgres_url)
+    rows = [f"p{number}@overlap.example,P{number}" for number in range(400)]
+    (folder.path / "one.csv").write_text("email,first_name\n" + "\n".join(rows) + "\n")
+    (folder.path / "two.csv").write_text("email,first_name\n" + "\n".join(reversed(rows)) + "\n")
+    folder.run("migrate")
+
+    processes = [folder.start("enroll", "seconds.yaml", name) for name in ("one.csv", "two.csv")]
+
+    assert [process.wait(60) for process in processes] == [0, 0]
+    people = [person for person in folder.json("people") if person["email"].endswith("@overlap.example")]
+    assert len(people) == 400

@@ -1,20 +1,23 @@
 """Promise 1: once a reply's webhook was answered 2xx, no pending follow-up to that person is ever sent."""
 
 import threading
+import time
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from engine.approve import approve, resume
-from engine.dispatch import CalledOff, Delivered, Postponed, dispatch_due
+from engine.dispatch import dispatch_due
 from engine.enroll import NotWanted, Waits, enroll
 from engine.errors import PermanentFailure, StillSending, TemporaryFailure
 from engine.events import AutoReply, Bounce, Complaint
-from engine.model import Prospect
+from engine.model import Prospect, Withdrawn
 from engine.react import Held, Ignored, Stopped, react
 from engine.recover import recover
+from engine.settle import CalledOff, Delivered, Postponed
 from engine.states import HoldReason, StopReason
+from engine.store import Reach
 from tests.makers import (
     IDA,
     SAM,
@@ -502,3 +505,147 @@ def test_an_answer_by_another_thread_is_kept_with_the_person(store, clock, pace)
     with store.reading(clock.now()) as ledger:
         [kept] = ledger.views.messages()
     assert (kept["direction"], kept["thread_id"], kept["text"]) == ("received", thread_id, "Call me")
+
+
+# --- what is heard again, or elsewhere, while a letter is in the air ---
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        {},
+        {"id": "evt_2"},
+        {"id": "evt_2", "message_id": "<another@nordic.example>"},
+        {"id": "evt_2", "thread_id": "thr_unknown", "message_id": None},
+    ],
+    ids=["the same event", "the same mail", "another mail", "another mail in a thread of its own"],
+)
+@pytest.mark.parametrize("thread", ["their thread", "a thread of its own"])
+def test_whoever_answered_is_not_told_stopped_while_a_letter_is_in_the_air(
+    store, clock, mailbox, pace, thread, again
+):
+    enrolled(store, clock.now())
+    thread_id = pending(store, clock.now())[0]["thread_id"] if thread == "their thread" else "thr_unknown"
+    impatient = replace(pace, ack_wait=timedelta(0))
+
+    def in_the_air(_):
+        with pytest.raises(StillSending):
+            react(reply(thread_id), b"", store=store, clock=clock, pace=impatient)
+        with pytest.raises(StillSending):
+            react(reply(**{"thread_id": thread_id} | again), b"", store=store, clock=clock, pace=impatient)
+
+    mailbox.after_gate = in_the_air
+    [outcome] = _send_all(store, mailbox, clock, pace)
+    assert isinstance(outcome, Delivered)
+
+
+def test_an_event_of_one_inbox_leaves_the_labels_of_another_alone(store, clock, pace):
+    ours, theirs = open_thread(store, clock.now()), open_thread(store, clock.now(), "kim@acme.example")
+    draft_id = label_a_follow_up(store, clock.now(), ours, clock.now() + timedelta(days=1))
+    with store.transaction(clock.now(), "a test") as ledger:
+        ledger.threads.tag(theirs, f"follow-up:{draft_id}")
+    react(reply(theirs, inbox_id="kim@acme.example"), b"", store=store, clock=clock, pace=pace)
+
+    reaction = react(reply(ours, id="evt_2", message_id="<b@b>"), b"", store=store, clock=clock, pace=pace)
+
+    assert isinstance(reaction, Stopped)
+    assert reaction.drafts == (draft_id,)
+
+
+def test_a_letter_cannot_be_put_back_while_it_is_being_called_back(store, clock, mailbox, pace):
+    """The label stands on one thread, the draft in another: the thread that the worker locks is not the answer's."""
+    label_on, lives_in = open_thread(store, clock.now()), open_thread(store, clock.now())
+    draft_id = label_a_follow_up(store, clock.now(), lives_in, clock.now())
+    with store.transaction(clock.now(), "a test") as ledger:
+        ledger.threads.tag(label_on, f"follow-up:{draft_id}")
+    called_back, answers = threading.Event(), []
+
+    def answer():
+        with store.transaction(clock.now(), "answer") as ledger:
+            answers.append(ledger.call_back(Reach(threads=(label_on,)), StopReason.REPLIED))
+            called_back.set()
+            time.sleep(0.2)  # the server's "not now" comes before this commits
+
+    answering = threading.Thread(target=answer)
+
+    def not_now(_):
+        answering.start()
+        assert called_back.wait(5)
+        raise TemporaryFailure("451 not now")
+
+    mailbox.after_gate = not_now
+    [outcome] = _send_all(store, mailbox, clock, pace)
+    answering.join()
+
+    assert isinstance(outcome, CalledOff)
+    assert [draft["state"] for draft in pending(store, clock.now(), ended=True)] == ["cancelled"]
+
+
+def test_suppressed_while_the_gate_was_too_slow_ends_the_letter(store, clock, mailbox, pace):
+    enrolled(store, clock.now())
+
+    def suppress_late(*_):
+        with store.transaction(clock.now(), "a test") as ledger:
+            ledger.inbound.suppress(IDA, "asked by phone")
+
+    real = mailbox.send
+
+    def send(letter, gate):
+        assert not gate()  # it opened, and too slowly
+        suppress_late()
+        return Withdrawn()
+
+    mailbox.send = send
+    _send_all(store, mailbox, clock, replace(pace, gate_deadline=timedelta(0)))
+    mailbox.send = real
+
+    [draft] = pending(store, clock.now(), ended=True)
+    assert (draft["state"], draft["labels"]) == ("cancelled", [])
+
+
+def test_a_doubtful_answer_that_is_vouched_for_later_stops(store, clock, pace):
+    enrolled(store, clock.now())
+    [first] = pending(store, clock.now())
+    react(reply(first["thread_id"], verified=False), b"", store=store, clock=clock, pace=pace)
+    approve(first["draft_id"], by="kim", store=store, clock=clock)
+
+    reaction = react(reply(first["thread_id"], id="evt_2"), b"", store=store, clock=clock, pace=pace)
+
+    assert isinstance(reaction, Stopped)
+    assert pending(store, clock.now()) == []
+
+
+def test_a_doubtful_answer_is_not_forgotten_when_a_missing_variable_comes(store, clock, mailbox, pace):
+    wants = sequence({"subject": "Hi {{ company }}", "body": "Hello"})
+    with store.transaction(clock.now(), "a test") as ledger:
+        enroll(Prospect(email=IDA), wants, ledger=ledger)
+    react(reply("thr_unknown", verified=False), b"", store=store, clock=clock, pace=pace)
+
+    with store.transaction(clock.now(), "a test") as ledger:
+        again = enroll(Prospect(email=IDA, variables={"company": "Nordic"}), wants, ledger=ledger)
+
+    assert isinstance(again, Waits)
+    assert again.reason == "unverified"
+    assert _send_all(store, mailbox, clock, pace) == []
+
+
+def test_resuming_somebody_whose_letter_is_pending_makes_no_second_thread(store, clock, mailbox, pace):
+    enrolled(store, clock.now())
+
+    def refuse(_):
+        raise PermanentFailure("550 no")
+
+    mailbox.before_gate = refuse
+    _send_all(store, mailbox, clock, pace)
+    [failed] = pending(store, clock.now())
+    react(reply(failed["thread_id"], verified=False), b"", store=store, clock=clock, pace=pace)
+    mailbox.before_gate = lambda letter: None
+
+    resume(IDA, by="kim", store=store, clock=clock)
+    approve(failed["draft_id"], by="kim", store=store, clock=clock)
+    for days in (3, 5, 0):
+        _send_all(store, mailbox, clock, pace)
+        clock.pass_(timedelta(days=days))
+
+    assert [len(letter.references) for letter in mailbox.sent] == [0, 1, 2]
+    assert {person["thread_id"] for person in people(store, clock.now())} == {failed["thread_id"]}

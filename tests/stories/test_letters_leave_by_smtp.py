@@ -4,8 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from engine.dispatch import Delivered, GaveUp, InDoubt, Postponed, dispatch_due
+from engine.dispatch import dispatch_due
 from engine.react import react
+from engine.settle import Delivered, GaveUp, InDoubt, Postponed
 from mailroom.local import LocalMailbox
 from mailroom.smtp_out import SmtpSettings, SmtpTransport
 from tests import smtp_server
@@ -33,9 +34,9 @@ def _send(store, post, clock, pace):
 
 def test_three_mails_in_one_thread_on_the_wire(store, server, post, clock, pace):
     enrolled(store, clock.now())
-    for _ in range(3):
+    for days in (3, 5, 0):
         _send(store, post, clock, pace)
-        clock.pass_(timedelta(days=6))
+        clock.pass_(timedelta(days=days))
 
     raw = [letter.data.decode() for letter in server.accepted]
     ids = [

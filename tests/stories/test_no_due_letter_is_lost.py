@@ -7,11 +7,12 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from engine.approve import approve
-from engine.dispatch import Delivered, Postponed, dispatch_due
+from engine.dispatch import dispatch_due
 from engine.enroll import Enrolled, Waits, enroll
 from engine.errors import NotFound, Refused, TemporaryFailure
 from engine.model import Prospect
 from engine.recover import recover
+from engine.settle import Delivered, Postponed
 from tests.makers import enrolled, pending, people, sequence
 
 

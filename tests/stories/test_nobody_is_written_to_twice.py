@@ -8,13 +8,14 @@ from datetime import timedelta
 import pytest
 
 from engine.approve import approve
-from engine.dispatch import Delivered, GaveUp, InDoubt, Postponed, dispatch_due
+from engine.dispatch import dispatch_due
 from engine.enroll import AlreadyIn, enroll
 from engine.errors import NoAnswer, PermanentFailure, Refused
 from engine.model import Prospect
 from engine.react import react
 from engine.recover import recover, settle_doubt
 from engine.seams import Trace
+from engine.settle import Delivered, GaveUp, InDoubt, Postponed
 from tests.doubles import MemoryMailbox
 from tests.makers import IDA, enrolled, pending, people, reply, sequence
 
