@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from engine.enroll import enroll
+from engine.enroll import enroll, prepare
 from engine.model import Prospect
 from engine.sequence import Sequence
 from mailroom.wire import received_event
@@ -117,7 +117,7 @@ def _people(url: str, secret: str, number: int) -> list[bytes]:
     now, batch = datetime.now(UTC), secrets.token_hex(4)
     with house.store.transaction(now, "bench") as ledger:
         for index in range(number):
-            enroll(Prospect(email=f"p{index}@{batch}.example"), _SEQUENCE, ledger=ledger)
+            enroll(prepare(Prospect(email=f"p{index}@{batch}.example"), _SEQUENCE), ledger=ledger)
     with house.store.reading(now) as ledger:
         waiting = [person for person in ledger.views.people() if person["state"] == "active"]
     house.store.close()

@@ -99,7 +99,11 @@ def _commands() -> str:
 
 
 def _parameter(parameter: object) -> str:
-    names = ", ".join(parameter.opts) if parameter.param_type_name == "option" else parameter.name.upper()  # type: ignore[attr-defined]
+    names = (
+        ", ".join([*parameter.opts, *parameter.secondary_opts])
+        if parameter.param_type_name == "option"
+        else parameter.name.upper()
+    )  # type: ignore[attr-defined]
     words = (getattr(parameter, "help", None) or "").replace("|", "\\|")
     return f"| `{names}` | {words} |\n"
 

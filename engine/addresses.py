@@ -11,6 +11,8 @@ email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
 
 def valid_address(text: str) -> str:
     """The address as it goes on an envelope. Raises Refused with what is wrong with it."""
+    if not text.strip():
+        raise Refused("there is no e-mail address")
     try:
         found = validate_email(text.strip(), check_deliverability=False, allow_smtputf8=False)
     except EmailNotValidError as error:

@@ -50,31 +50,43 @@ class NotWanted:
 Enrolment = Enrolled | AlreadyIn | Waits | NotWanted
 
 
-def enroll(prospect: Prospect, sequence: Sequence, *, ledger: Ledger) -> Enrolment:
-    """Idempotent: a list may be handed in twice. Raises Refused, in words, for whom no letter can be written."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """Looked at from all sides, without a database: somebody who can be enrolled."""
+
+    email: str
+    variables: Mapping[str, str]
+    sequence: Sequence
+    missing: str | None
+
+
+def prepare(prospect: Prospect, sequence: Sequence) -> Ready:
+    """Every letter is said once, to nobody. Raises Refused, in words, for whom one cannot be written."""
     email = valid_address(prospect.email)
     _check(prospect.variables, sequence, email)
-    if why := ledger.inbound.suppressed(email):
-        return NotWanted(why)
     missing = lacking(sequence, prospect.variables)
     if not missing:
         rehearse(sequence, email, prospect.variables)
-    known = ledger.enrollments.of(sequence.name, contact(email))
+    return Ready(email=email, variables=prospect.variables, sequence=sequence, missing=missing)
+
+
+def enroll(ready: Ready, *, ledger: Ledger) -> Enrolment:
+    """Idempotent: a list may be handed in twice."""
+    if why := ledger.inbound.suppressed(ready.email):
+        return NotWanted(why)
+    known = ledger.enrollments.of(ready.sequence.name, contact(ready.email))
     if known is None:
-        return _enter(email, prospect.variables, sequence, missing, ledger)
+        return _enter(ready, ledger)
     if known.state == EnrollmentState.PAUSED:
         lacked = lacking(ledger.enrollments.version(known.version), known.variables)
-        if known.reason == lacked and not missing:
-            return _go_on(known, prospect.variables, sequence, ledger)
-        return Waits(
-            known.id, known.reason or known.state
-        )  # a human paused it, or something only a human may judge
+        if known.reason == lacked and not ready.missing:
+            return _go_on(known, ready, ledger)
+        return Waits(known.id, known.reason or known.state)  # a human paused it, or only a human may judge
     return AlreadyIn(known.id, known.reason or known.state)
 
 
-def _enter(
-    email: str, variables: Mapping[str, str], sequence: Sequence, missing: str | None, ledger: Ledger
-) -> Enrolment:
+def _enter(ready: Ready, ledger: Ledger) -> Enrolment:
+    email, sequence, missing = ready.email, ready.sequence, ready.missing
     enrollment = Enrollment(
         id=new_id("enr", ledger.now),
         sequence=sequence.name,
@@ -82,7 +94,7 @@ def _enter(
         inbox_id=contact(sequence.sender),
         email=email,
         contact=contact(email),
-        variables=dict(variables),
+        variables=dict(ready.variables),
         state=EnrollmentState.PAUSED if missing else EnrollmentState.ACTIVE,
         reason=missing,
         thread_id=new_id("thr", ledger.now),
@@ -107,11 +119,12 @@ def _enter(
     return Enrolled(enrollment.id)
 
 
-def _go_on(known: Enrollment, variables: Mapping[str, str], sequence: Sequence, ledger: Ledger) -> Enrolment:
+def _go_on(known: Enrollment, ready: Ready, ledger: Ledger) -> Enrolment:
     """Somebody handed in what was missing."""
     ledger.threads.lock([known.thread_id])
-    ledger.enrollments.keep_version(sequence)
-    if not ledger.enrollments.resume(known, variables=variables, version=sequence.version):
+    ledger.enrollments.keep_version(ready.sequence)
+    version = ready.sequence.version
+    if not ledger.enrollments.resume(known, variables=ready.variables, version=version):
         return AlreadyIn(known.id, "it moved on at this very moment")
     advance(ledger.enrollments.lock(known.id), ledger)
     return Enrolled(known.id)

@@ -3,6 +3,7 @@
 RelentError
 ├─ ConfigError             the configuration asks for the impossible
 ├─ SequenceError           a sequence or a list of people is not what it should be: file, line, what would be right
+├─ Unavailable             what we need is not there: a database, a port, a folder
 ├─ NotFound                nobody of that name lives here
 ├─ Refused                 the rules say no
 │  ├─ IllegalMove          a life does not go that way
@@ -34,6 +35,10 @@ class SequenceError(RelentError):
     def __init__(self, *complaints: str) -> None:
         super().__init__("\n".join(complaints))
         self.complaints = complaints
+
+
+class Unavailable(RelentError):
+    """Something that we need is not there."""
 
 
 class NotFound(RelentError):

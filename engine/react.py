@@ -55,7 +55,7 @@ def react(event: Event, raw: bytes, *, store: Store, clock: Clock, pace: Pace) -
         reach = _whom(event, ledger)
         reaction = _respond(event, reach, ledger) if new else Ignored("heard before")
         if new:
-            ledger.inbound.conclude(_SOURCE, event.id, _in_a_word(reaction))
+            ledger.inbound.conclude(_SOURCE, event.id, in_a_word(reaction))
     if reach and not (isinstance(reaction, Stopped) and not reaction.in_the_air):
         _wait_for_what_is_in_the_air(reach, store=store, clock=clock, pace=pace)
     return reaction
@@ -188,7 +188,7 @@ def _wait_for_what_is_in_the_air(reach: Reach, *, store: Store, clock: Clock, pa
         sleep(_POLL)
 
 
-def _in_a_word(reaction: Reaction) -> str:
+def in_a_word(reaction: Reaction) -> str:
     match reaction:
         case Stopped(reason, drafts, _):
             return f"stopped: {reason}, {len(drafts)} cancelled"

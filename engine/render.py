@@ -10,6 +10,18 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from engine.errors import Refused
 
 _LONGEST = 100_000
+_NO_LETTER: dict[type[nodes.Node], str] = {
+    nodes.For: "a letter has no loops",
+    nodes.Macro: "a letter has no macros",
+    nodes.CallBlock: "a letter has no macros",
+    nodes.Assign: "a letter sets no variables",
+    nodes.AssignBlock: "a letter sets no variables",
+    nodes.Include: "a letter cannot take in another",
+    nodes.Import: "a letter cannot take in another",
+    nodes.FromImport: "a letter cannot take in another",
+    nodes.Extends: "a letter cannot take in another",
+    nodes.Pow: '"**" is not for letters',
+}
 _FORGIVING_FILTERS = frozenset({"default", "d"})
 _FORGIVING_TESTS = frozenset({"defined", "undefined"})
 
@@ -21,7 +33,7 @@ class _PlainEnvironment(ImmutableSandboxedEnvironment):
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         if operator == "**" or isinstance(left, str) or isinstance(right, str):
-            raise Refused(f'"{operator}" is not for templates')
+            raise Refused(f'"{operator}" is not for letters')
         return super().call_binop(context, operator, left, right)
 
 
@@ -29,7 +41,12 @@ _environment = _PlainEnvironment(
     undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False, optimized=False
 )
 _environment.globals.clear()
-for _filter in ("center", "format", "indent"):  # a small word and a large number make an endless text
+for _filter in (
+    "center",
+    "format",
+    "indent",
+    "replace",
+):  # small words and large numbers make an endless text
     del _environment.filters[_filter]
 
 
@@ -59,14 +76,26 @@ def gaps(template: str) -> tuple[str, ...]:
     """The variables that a template cannot do without, in order of first use. Raises TemplateMistake."""
     try:
         parsed = _environment.parse(template)
-        for reaching_out in parsed.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
-            raise TemplateMistake("a template cannot take in another", reaching_out.lineno)
+        _refuse_what_is_no_letter(parsed)
         unknown = meta.find_undeclared_variables(parsed)
     except TemplateSyntaxError as error:
         raise TemplateMistake(error.message or "not a template", error.lineno) from error
     except (RecursionError, ValueError, ArithmeticError) as error:
         raise TemplateMistake("it is too tangled", 1) from error
     return tuple(dict.fromkeys(name for name in _needed(parsed) if name in unknown))
+
+
+def _refuse_what_is_no_letter(parsed: nodes.Template) -> None:
+    """A letter has gaps and conditions. What repeats, defines or takes in belongs into a program, and can run for ever."""
+    for kind, words in _NO_LETTER.items():
+        for found in parsed.find_all(kind):
+            raise TemplateMistake(words, found.lineno)
+    for call in parsed.find_all(nodes.Call):
+        if isinstance(call.node, nodes.Name):
+            raise TemplateMistake(f"{call.node.name}() is not for letters", call.lineno)
+    for attribute in parsed.find_all(nodes.Getattr):
+        if attribute.attr.startswith("_"):
+            raise TemplateMistake(f"{attribute.attr} is not for letters", attribute.lineno)
 
 
 def _needed(node: nodes.Node) -> Iterator[str]:

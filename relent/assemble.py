@@ -75,7 +75,10 @@ def verifier(config: Config) -> Verifier:
             "webhooks.secrets is empty: nobody could tell us that somebody answered. "
             "`relent init` makes one; or set RELENT_WEBHOOKS__SECRETS='[\"whsec_…\"]'."
         )
-    secrets = tuple(decode_secret(secret.get_secret_value()) for secret in config.webhooks.secrets)
+    try:
+        secrets = tuple(decode_secret(secret.get_secret_value()) for secret in config.webhooks.secrets)
+    except ConfigError as error:
+        raise ConfigError(f"webhooks.secrets: {error}") from None
     return Verifier(secrets=secrets, tolerance=config.webhooks.tolerance)
 
 

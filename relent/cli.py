@@ -1,10 +1,12 @@
 """The command line: a command reads its words, calls a story, and shows what came of it."""
 
+import io
+import os
+import re
 import sys
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,20 +14,20 @@ import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn
 from sqlalchemy.exc import SQLAlchemyError
 
-from engine.addresses import contact
 from engine.approve import approve as approve_draft
 from engine.approve import resume as resume_person
-from engine.enroll import AlreadyIn, Enrolled, NotWanted, Waits, enroll
-from engine.errors import ConfigError, Refused, RelentError, SequenceError
+from engine.brake import Receipt
+from engine.brake import stop as stop_person
+from engine.brake import suppress as suppress_whom
+from engine.errors import ConfigError, RelentError, SequenceError
 from engine.model import Prospect
 from engine.recover import settle_doubt
-from engine.seams import Clock
-from engine.sequence import Sequence
-from engine.store import Ledger, Store, migrate_url, open_store
+from engine.store import Ledger, Store, in_words, migrate_url, open_store
 from relent import __version__, show
 from relent.assemble import SystemClock, assemble
 from relent.config import Config, load_config
 from relent.demo import play
+from relent.enrolling import enroll_all, show_report
 from relent.first_day import set_up
 from relent.logs import set_up_logs
 from relent.serve import serve as listen
@@ -36,7 +38,7 @@ from sequences.people import BadRow, read_people
 #: What a shell is told. Anything else that goes wrong is 1: something is wrong in the world.
 EXIT: dict[type[RelentError], int] = {ConfigError: 2, SequenceError: 2}
 
-_CHUNK = 200  # people enrolled in one transaction: long lists are fast, and nobody waits long for the lock
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 app = typer.Typer(
     help="Outreach follow-ups that stop the moment somebody answers.",
@@ -54,24 +56,49 @@ ConfigFile = Annotated[
         show_default=False,
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON array.")]
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 AsLines = Annotated[bool, typer.Option("--jsonl", help="A JSON object a line.")]
 
 
 def main() -> None:
     """The console script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8")
     try:
-        app()
+        try:
+            app()
+        finally:
+            if sys.stdout:
+                sys.stdout.flush()
     except RelentError as error:
         _complain(str(error))
         sys.exit(next((EXIT[kind] for kind in type(error).__mro__ if kind in EXIT), 1))
     except SQLAlchemyError as error:
-        _complain(f"the database does not answer: {str(error).strip().splitlines()[0]}")
+        _complain(f"the database does not answer: {in_words(error)}")
+        sys.exit(1)
+    except BrokenPipeError:
+        show.nobody_reads()
+    except OSError as error:
+        _complain(f"could not write: {error.strerror or error}")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
 
 
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
 @app.callback()
-def everything(context: typer.Context, config: ConfigFile = None) -> None:
+def everything(
+    context: typer.Context,
+    config: ConfigFile = None,
+    _: Annotated[
+        bool, typer.Option("--version", help="Which Relent this is.", callback=_tell_version, is_eager=True)
+    ] = False,
+) -> None:
     context.obj = config
 
 
@@ -80,6 +107,10 @@ def init(folder: Annotated[Path, typer.Argument(help="Where.")] = Path()) -> Non
     """Write a config.yaml with fresh secrets, a first sequence and a list of people."""
     for written in set_up(folder):
         show.console.print(f"{'wrote' if written.new else 'kept '}  {written.path}", highlight=False)
+    if not load_config(folder / "config.yaml").webhooks.secrets:
+        raise ConfigError(
+            f"the {folder / 'config.yaml'} that was there has no webhooks.secrets: use another folder"
+        )
     show.console.print(
         "\nNothing leaves this machine until you set mailbox.transport to smtp. Next:\n"
         "  relent enroll sequences/quick-question.yaml people.csv\n"
@@ -119,28 +150,26 @@ def enroll_people(
     file: Annotated[Path, typer.Argument(help="A sequence.")],
     people: Annotated[Path | None, typer.Argument(help="A list: CSV with a column email.")] = None,
     email: Annotated[str | None, typer.Option(help="One person, instead of a list.")] = None,
-    var: Annotated[list[str] | None, typer.Option(help="What is known of them: first_name=Ida")] = None,
+    var: Annotated[
+        list[str] | None,
+        typer.Option(help="first_name=Ida: of this person, or of everybody whose row does not say"),
+    ] = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Begin a sequence with these people. Harmless to repeat."""
     if (people is None) == (email is None):
         raise typer.BadParameter("name a list of people, or one with --email")
+    given = _variables(var or [])
     sequence = load(file)
-    prospects = (
-        read_people(people)
-        if people
-        else iter([Prospect(email=email or "", variables=_variables(var or []))])
-    )
-    with (
-        _store(_config(context, config)) as store,
-        _progress(f"{sequence.name}: enrolling", quiet=as_json) as step,
-    ):
-        report = _enroll_all(prospects, sequence, store=store, clock=SystemClock(), step=step)
+    rows = read_people(people) if people else iter([Prospect(email=email or "")])
+    with _store(_config(context, config)) as store, _progress(f"{sequence.name}: enrolling") as step:
+        known = (_knowing(row, given) for row in rows)
+        report = enroll_all(known, sequence, store=store, clock=SystemClock(), progress=step)
     if as_json:
         show.as_json(report)
     else:
-        _show_enrolment(report)
+        show_report(report)
     if report["refused"]:
         raise typer.Exit(2)
 
@@ -149,7 +178,9 @@ def enroll_people(
 def serve(
     context: typer.Context,
     host: Annotated[str | None, typer.Option(help="[default: server.host]", show_default=False)] = None,
-    port: Annotated[int | None, typer.Option(help="[default: server.port]", show_default=False)] = None,
+    port: Annotated[
+        int | None, typer.Option(help="[default: server.port]", show_default=False, min=0, max=65535)
+    ] = None,
     config: ConfigFile = None,
 ) -> None:
     """Listen for answers, and send what is due: one process, nothing else needed."""
@@ -225,6 +256,32 @@ def people(
 
 
 @app.command()
+def stop(
+    context: typer.Context,
+    email: Annotated[str, typer.Argument(help="Somebody who is written to.")],
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Nothing more to this person: what is pending is cancelled."""
+    with _store(_config(context, config)) as store:
+        _show_receipt(stop_person(email, by="the command line", store=store, clock=SystemClock()), as_json)
+
+
+@app.command()
+def suppress(
+    context: typer.Context,
+    whom: Annotated[str, typer.Argument(help="An address, or a domain.")],
+    why: Annotated[str, typer.Option(help="For whoever wonders later.")] = "by hand",
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Never write to this address or domain again, from any inbox here."""
+    with _store(_config(context, config)) as store:
+        receipt = suppress_whom(whom, why=why, by="the command line", store=store, clock=SystemClock())
+        _show_receipt(receipt, as_json)
+
+
+@app.command()
 def approve(
     context: typer.Context,
     draft_ids: Annotated[list[str], typer.Argument(help="Drafts that are held, or that were refused.")],
@@ -254,10 +311,15 @@ def resume(
 def settle(
     context: typer.Context,
     draft_id: Annotated[str, typer.Argument(help="A draft that is uncertain.")],
-    left: Annotated[bool, typer.Option("--left/--did-not-leave", help="What you found in the mailbox.")],
+    left: Annotated[
+        bool | None,
+        typer.Option("--left/--did-not-leave", help="What you found in the mailbox.", show_default=False),
+    ] = None,
     config: ConfigFile = None,
 ) -> None:
     """Say of an uncertain draft whether it left; if it did not, it is sent again."""
+    if left is None:
+        raise typer.BadParameter("look into the mailbox, and say --left or --did-not-leave")
     with _store(_config(context, config)) as store:
         settle_doubt(draft_id, left=left, by="the command line", store=store, clock=SystemClock())
         show.console.print(f"{draft_id}  {'left' if left else 'waits again'}", highlight=False)
@@ -323,86 +385,34 @@ def _variables(pairs: list[str]) -> dict[str, str]:
     variables = {}
     for pair in pairs:
         name, found, value = pair.partition("=")
-        if not found or not name.strip():
-            raise typer.BadParameter(f'"{pair}": write --var name=value')
-        variables[name.strip()] = value
+        if not found or not _NAME.fullmatch(name):
+            raise typer.BadParameter(f'"{pair}": write --var name=value, the name in letters, digits and "_"')
+        variables[name] = value
     return variables
 
 
+def _knowing(row: Prospect | BadRow, given: dict[str, str]) -> Prospect | BadRow:
+    return replace(row, variables={**given, **row.variables}) if isinstance(row, Prospect) else row
+
+
+def _show_receipt(receipt: Receipt, as_json: bool) -> None:
+    if as_json:
+        show.as_json(asdict(receipt))
+        return
+    show.console.print(
+        f"stopped {receipt.people}, cancelled {receipt.drafts}, already leaving {receipt.already_leaving}",
+        highlight=False,
+    )
+
+
 @contextmanager
-def _progress(words: str, *, quiet: bool) -> Iterator[Any]:
+def _progress(words: str) -> Iterator[Callable[[int], None]]:
+    """On a terminal only; stdout is for what was asked."""
     columns = SpinnerColumn(), TextColumn("{task.description} {task.completed:,}")
+    quiet = not show.complaints.is_terminal
     with Progress(*columns, console=show.complaints, transient=True, disable=quiet) as progress:
         task = progress.add_task(words, total=None)
         yield lambda number: progress.advance(task, number)
-
-
-def _enroll_all(
-    rows: Iterator[Prospect | BadRow], sequence: Sequence, *, store: Store, clock: Clock, step: Any
-) -> dict[str, list[dict[str, str | None]]]:
-    report: dict[str, list[dict[str, str | None]]] = {
-        key: [] for key in ("enrolled", "already", "held", "suppressed", "refused")
-    }
-    while chunk := list(islice(rows, _CHUNK)):
-        with store.transaction(clock.now(), "the command line") as ledger:
-            told = {id(row): _enroll_one(row, sequence, ledger) for row in sorted(chunk, key=_by_contact)}
-        for row in chunk:
-            kind, line = told[id(row)]
-            report[kind].append(line)
-        step(len(chunk))
-    return report
-
-
-def _by_contact(row: Prospect | BadRow) -> str:
-    """Two lists that share people, enrolled at once, must not wait for each other in a circle."""
-    return contact(row.email)
-
-
-def _enroll_one(
-    row: Prospect | BadRow, sequence: Sequence, ledger: Ledger
-) -> tuple[str, dict[str, str | None]]:
-    if isinstance(row, BadRow):
-        return "refused", _line(row.email, None, f"line {row.line}: {row.reason}")
-    try:
-        outcome = enroll(row, sequence, ledger=ledger)
-    except Refused as error:
-        return "refused", _line(row.email, None, str(error))
-    match outcome:
-        case Enrolled(enrollment_id):
-            return "enrolled", _line(row.email, enrollment_id, None)
-        case AlreadyIn(enrollment_id, reason):
-            return "already", _line(row.email, enrollment_id, reason)
-        case Waits(enrollment_id, reason):
-            return "held", _line(row.email, enrollment_id, reason)
-        case NotWanted(reason):
-            return "suppressed", _line(row.email, None, reason)
-
-
-def _line(email: str, enrollment_id: str | None, reason: str | None) -> dict[str, str | None]:
-    return {"email": email, "enrollment_id": enrollment_id, "reason": reason}
-
-
-def _show_enrolment(report: dict[str, list[dict[str, str | None]]]) -> None:
-    words = {
-        "enrolled": "enrolled",
-        "already": "in this sequence already",
-        "held": "held until somebody says what is missing",
-        "suppressed": "never to be written to",
-        "refused": "refused",
-    }
-    for kind, lines in report.items():
-        if not lines:
-            continue
-        show.console.print(f"{len(lines):>6,}  {words[kind]}", highlight=False)
-        if kind != "enrolled":
-            reasons = defaultdict(list)
-            for line in lines:
-                reasons[line["reason"]].append(line["email"] or "?")
-            for reason, emails in reasons.items():
-                more = f" and {len(emails) - 3:,} more" if len(emails) > 3 else ""
-                show.console.print(
-                    f"        {reason}: {', '.join(emails[:3])}{more}", highlight=False, markup=False
-                )
 
 
 def _complain(text: str) -> None:

@@ -21,12 +21,22 @@ from pydantic import (
     SecretStr,
     ValidationError,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from engine.errors import ConfigError
 from engine.sequence import parse_wait
 
+#: Where pydantic speaks of Python, we speak of YAML.
+_OUR_WORDS = {
+    "tuple_type": "write a list: [one, another]",
+    "too_short": "write at least one",
+    "model_type": "write keys and values under it",
+    "string_type": "write a text",
+    "int_parsing": "write a number",
+    "int_type": "write a number",
+}
 _SIZES = {"B": 1, "KiB": 1024, "MiB": 1024**2}
 _SQLITE_PLACE = re.compile(r"(sqlite:///)(?!/)(.+)")
 _SIZE = re.compile(r"(\d{1,6})\s*(B|KiB|MiB)")
@@ -62,6 +72,10 @@ def _as_size(value: int) -> str:
 
 Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(_as_wait), Field(gt=timedelta(0))]
 Size = Annotated[int, BeforeValidator(_size), PlainSerializer(_as_size), Field(gt=0)]
+Secrets = Annotated[
+    tuple[SecretStr, ...],
+    BeforeValidator(lambda value: [value] if isinstance(value, str) and value else value),
+]
 
 
 class _Part(BaseModel):
@@ -96,7 +110,7 @@ class Mailbox(_Part):
 class Webhooks(_Part):
     """How we are told that somebody answered."""
 
-    secrets: tuple[SecretStr, ...] = Field((), description="whsec_…, newest first; several while rotating")
+    secrets: Secrets = Field((), description="whsec_…, newest first; several while rotating")
     tolerance: Duration = Field(timedelta(minutes=5), description="how old a signature may be")
     max_body: Size = Field(1024**2, description="a larger body is refused")
 
@@ -107,7 +121,7 @@ class Server(_Part):
     host: str = Field("127.0.0.1", description="beyond this machine only with an api key")
     port: int = Field(8025, ge=0, le=65535, description="0: any free one")
     public_url: str | None = Field(None, description="how the world reaches it; null: http://host:port")
-    api_keys: tuple[SecretStr, ...] = Field((), description="for programs that talk to it")
+    api_keys: Secrets = Field((), description="wanted before it listens beyond this machine")
 
 
 class Sequences(_Part):
@@ -127,6 +141,16 @@ class Dispatch(_Part):
         min_length=1,
         description='waits after "not now"; the last repeats',
     )
+
+
+class _PlainEnvironment(EnvSettingsSource):
+    """One secret needs no brackets and quotes: what is no JSON is text."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError:
+            return value
 
 
 class Config(BaseSettings):
@@ -156,7 +180,7 @@ class Config(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return env_settings, init_settings
+        return _PlainEnvironment(settings_cls), init_settings
 
 
 def load_config(path: Path | None) -> Config:
@@ -164,7 +188,7 @@ def load_config(path: Path | None) -> Config:
     named = path or (Path(os.environ["RELENT_CONFIG"]) if os.environ.get("RELENT_CONFIG") else None)
     file = named or Path("config.yaml")
     if not file.is_file():
-        if named or not any(name.startswith("RELENT_") for name in os.environ):
+        if named or "RELENT_DATABASE__URL" not in os.environ:
             raise ConfigError(f"there is no {file}. `relent init` writes one.")
         return _validate({}, "the environment")
     try:
@@ -230,6 +254,8 @@ class _OnceLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(None, None, "a key is one word", key.start_mark)
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"{key.value} is there twice", key.start_mark
@@ -239,16 +265,28 @@ class _OnceLoader(yaml.SafeLoader):
 
 
 def _validate(data: dict[Any, Any], whence: str) -> Config:
+    _check_environment()
     try:
         return Config(**{str(key): value for key, value in data.items()})
     except ValidationError as error:
         raise ConfigError("\n".join(_complaint(detail, whence) for detail in error.errors())) from error
 
 
+def _check_environment() -> None:
+    """A misspelt name would be a setting that is silently not there."""
+    known = ["RELENT_CONFIG", *(f"RELENT_{name.upper()}" for name in Config.model_fields)]
+    for name in os.environ:
+        top = name.partition("__")[0]
+        if name.startswith("RELENT_") and top not in known and not name.startswith("RELENT_TEST_"):
+            close = get_close_matches(top, known, n=1)
+            hint = f"Did you mean {close[0]}?" if close else f"Known: {', '.join(known)}."
+            raise ConfigError(f"the environment: unknown {name}. {hint}")
+
+
 def _complaint(detail: ErrorDetails, whence: str) -> str:
     place = ".".join(map(str, detail["loc"]))
     if detail["type"] != "extra_forbidden":
-        message = detail["msg"].removeprefix("Value error, ")
+        message = _OUR_WORDS.get(detail["type"]) or detail["msg"].removeprefix("Value error, ")
         return f"{whence}: {place}: {message[0].lower()}{message[1:]}"
     known = _keys_at(detail["loc"][:-1])
     close = get_close_matches(str(detail["loc"][-1]), known, n=1, cutoff=0.5)

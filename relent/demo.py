@@ -17,7 +17,7 @@ from time import monotonic, sleep
 import uvicorn
 from pydantic import SecretStr
 
-from engine.enroll import enroll
+from engine.enroll import enroll, prepare
 from engine.errors import RelentError
 from engine.model import Prospect
 from engine.sequence import Sequence
@@ -141,7 +141,7 @@ class _Player:
         with self._house.store.transaction(self._clock.now(), "demo") as ledger:
             for name, email, company in _PEOPLE:
                 person = Prospect(email=email, variables={"first_name": name, "company": company})
-                enroll(person, sequence, ledger=ledger)
+                enroll(prepare(person, sequence), ledger=ledger)
 
     def month(self) -> None:
         while (at := self._next()) and at <= _END:

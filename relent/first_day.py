@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from engine.errors import ConfigError
+from engine.errors import Unavailable
 from relent.config import Config, Server, Webhooks, render_config
 
 _PEOPLE = """\
@@ -45,7 +45,7 @@ def set_up(folder: Path) -> Iterator[Written]:
         yield _write(folder / "sequences" / "quick-question.yaml", sequence)
         yield _write(folder / "people.csv", _PEOPLE)
     except OSError as error:
-        raise ConfigError(f"{folder}: {error.strerror or error}") from error
+        raise Unavailable(f"{folder}: {error.strerror or error}") from error
 
 
 def _write(path: Path, text: str, *, private: bool = False) -> Written:

@@ -1,13 +1,13 @@
 """`relent serve`: one process that listens and sends."""
 
+import os
 import socket
 
-import uvicorn
-
-from engine.errors import ConfigError
+from engine.errors import Unavailable
 from relent import show
 from relent.assemble import assemble, check_listening
 from relent.config import Config, Server
+from relent.listen import listen
 from relent.web import create_app
 
 
@@ -23,8 +23,7 @@ def serve(config: Config, *, host: str | None, port: int | None) -> None:
         try:
             app = create_app(house)
             _tell(config, listener.getsockname()[1])
-            settings = uvicorn.Config(app, log_config=None, server_header=False, timeout_graceful_shutdown=15)
-            uvicorn.Server(settings).run(sockets=[listener])
+            listen(app, listener)
         finally:
             house.store.close()
 
@@ -34,9 +33,8 @@ def _listener(server: Server) -> socket.socket:
     try:
         return socket.create_server((server.host, server.port), family=family, backlog=2048)
     except OSError as error:
-        raise ConfigError(
-            f"could not listen on {server.host}:{server.port}: {error.strerror or error}"
-        ) from error
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        raise Unavailable(f"could not listen on {server.host}:{server.port}: {why}") from error
 
 
 def _tell(config: Config, port: int) -> None:

@@ -1,10 +1,11 @@
 """How things are shown: tables for people, JSON for programs."""
 
 import json
+import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from rich.console import Console
 from rich.table import Table
@@ -27,15 +28,30 @@ def as_json(value: object) -> None:
 
 def as_rows(rows: Iterable[dict[str, Any]], *, as_lines: bool) -> None:
     """One array, or an object a line; a million rows do not have to fit into memory."""
-    if as_lines:
-        for row in rows:
-            sys.stdout.write(json.dumps(row, default=iso, ensure_ascii=False) + "\n")
-        return
-    first = True
+    try:
+        for text in _lines(rows) if as_lines else _array(rows):
+            print(text, end="")  # noqa: T201
+        print(end="", flush=True)  # noqa: T201
+    except BrokenPipeError:
+        nobody_reads()
+
+
+def nobody_reads() -> NoReturn:
+    """`| head` has seen enough: that is no mistake of anybody's."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(0)
+
+
+def _lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
+    return (json.dumps(row, default=iso, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _array(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
+    before = "[\n"
     for row in rows:
-        sys.stdout.write(("[\n" if first else ",\n") + json.dumps(row, default=iso, ensure_ascii=False))
-        first = False
-    sys.stdout.write("[]\n" if first else "\n]\n")
+        yield before + json.dumps(row, default=iso, ensure_ascii=False)
+        before = ",\n"
+    yield "[]\n" if before == "[\n" else "\n]\n"
 
 
 def as_status(state: dict[str, Any]) -> None:
@@ -44,17 +60,20 @@ def as_status(state: dict[str, Any]) -> None:
         console.print(f"{heading:<12} {counted or 'none'}", highlight=False)
     console.print(f"{'mode':<12} {state['mode']}", highlight=False)
     for warning, meaning in (
+        ("failed", "were refused for good: see `relent drafts`, then `relent approve` tries again"),
         ("uncertain", "may or may not have left: look into the mailbox"),
         ("late", "should have left already: is `relent serve` running? Held ones wait for `relent approve`"),
     ):
-        if state[warning]:
-            console.print(f"{warning:<12} {state[warning]:,} {meaning}", style="yellow", highlight=False)
+        number = state["drafts"]["failed"] if warning == "failed" else state[warning]
+        if number:
+            console.print(f"{warning:<12} {number:,} {meaning}", style="yellow", highlight=False)
 
 
 def as_table(rows: Iterable[dict[str, Any]], columns: Sequence[str], *, empty: str) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold")
+        # an id is there to be copied
+        table.add_column(column.replace("_", " "), overflow="fold", no_wrap=column.endswith("_id"))
     for row in rows:
         table.add_row(*(_cell(row[column]) for column in columns))
     if table.row_count:

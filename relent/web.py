@@ -15,7 +15,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from engine.errors import BadSignature, NotFound, Refused, RelentError, StillSending, UnreadableEvent
+from engine.errors import (
+    BadSignature,
+    NotFound,
+    Refused,
+    RelentError,
+    StillSending,
+    Unavailable,
+    UnreadableEvent,
+)
 from relent.assemble import House, verifier
 from relent.worker import Worker, WorkerThread
 from webhooks.receiver import Receiver
@@ -25,6 +33,7 @@ STATUS: dict[type[Exception], int] = {
     NotFound: 404,
     Refused: 409,
     StillSending: 503,
+    Unavailable: 503,
     BadSignature: 401,
     UnreadableEvent: 422,
     RelentError: 500,
@@ -58,8 +67,12 @@ def create_app(house: House, *, with_worker: bool = True) -> Starlette:
         finally:
             await run_in_threadpool(worker.__exit__)
 
+    hear = _webhook(house)
     routes = [
-        Route("/webhooks/agentmail", _webhook(house), methods=["POST"]),
+        Route("/webhooks/agentmail", hear, methods=["POST"]),
+        Route(
+            "/webhooks/agentmail/", hear, methods=["POST"]
+        ),  # a redirect is a failure to whoever sends webhooks
         Route("/healthz", _healthz, methods=["GET"]),
         Route("/readyz", _readyz(house, worker.worker if worker else None), methods=["GET"]),
     ]

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from engine.dispatch import dispatch_due
 from engine.recover import recover
-from engine.settle import Outcome
+from engine.settle import CalledOff, Delivered, GaveUp, InDoubt, Outcome, Postponed
 from engine.store.inbound import REFUSED
 from relent.assemble import House
 
@@ -63,7 +63,7 @@ class Worker:
         while not self._enough.is_set():
             try:
                 for outcome in self.tick():
-                    log.info("%s", outcome)
+                    _tell(outcome)
                 pause = self._until_next()
             except SQLAlchemyError as error:
                 log.error("the database does not answer, nothing is sent meanwhile: %s", error)
@@ -101,6 +101,21 @@ class Worker:
         with self._house.store.reading(now) as ledger:
             due = ledger.drafts.next_due()
         return _POLL if due is None else min(max((due - now).total_seconds(), 0.05), _POLL)
+
+
+def _tell(outcome: Outcome) -> None:
+    """What a human should look at is a warning."""
+    match outcome:
+        case Delivered(draft_id):
+            log.info("sent %s", draft_id)
+        case CalledOff(draft_id, why):
+            log.info("called off %s: %s", draft_id, why)
+        case Postponed(draft_id, why):
+            log.warning("postponed %s: %s", draft_id, why)
+        case GaveUp(draft_id, why):
+            log.warning("refused for good %s: %s", draft_id, why)
+        case InDoubt(draft_id, why):
+            log.warning("uncertain %s: %s", draft_id, why)
 
 
 class WorkerThread:

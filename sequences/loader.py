@@ -185,7 +185,7 @@ def _empty(path: Place) -> str:
 def _check_first_subject(root: Node, page: Page) -> None:
     for number, step, keys in _steps(root):
         if number == 0 and "subject" not in keys:
-            page.complain(step.start, "steps.0 needs a subject: it starts the thread")
+            page.complain(step.start, "step 1 needs a subject: it starts the thread")
 
 
 def _check_ids(root: Node, page: Page) -> None:
@@ -195,7 +195,7 @@ def _check_ids(root: Node, page: Page) -> None:
         name = given.value if given else f"step-{number + 1}"
         if isinstance(name, str) and name in seen:
             at = given.at if given else step.start
-            page.complain(at, f'steps.{number}: two steps are called "{name}". Give this one another id')
+            page.complain(at, f'step {number + 1}: two steps are called "{name}". Give this one another id')
         elif isinstance(name, str):
             seen.add(name)
 
@@ -206,7 +206,7 @@ def _check_templates(root: Node, page: Page) -> None:
         for key in _TEMPLATES:
             node = keys.get(key)
             if node and isinstance(node.value, str) and not node.spoiled:
-                for name in _gaps(node, node.value, f"steps.{number}.{key}", page):
+                for name in _gaps(node, node.value, _dotted(("steps", number, key)), page):
                     needed.setdefault(name, []).append(node)
     _check_names(needed, _known_variables(root), page)
 
@@ -261,6 +261,9 @@ def _steps(root: Node) -> Iterator[tuple[int, Node, dict[str, Node]]]:
 
 
 def _dotted(path: Place) -> str:
+    """As people count: `step 1, body`."""
+    if len(path) > 1 and path[0] == "steps" and isinstance(path[1], int):
+        return ", ".join((f"step {path[1] + 1}", *map(str, path[2:])))
     return ".".join(str(part) for part in path)
 
 

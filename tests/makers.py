@@ -8,7 +8,7 @@ from typing import Any
 
 from svix.webhooks import Webhook
 
-from engine.enroll import Enrolled, enroll
+from engine.enroll import Enrolled, enroll, prepare
 from engine.events import Reply
 from engine.ids import follow_up_label, message_id, new_id
 from engine.model import Draft, Prospect, Thread, content_sha
@@ -37,7 +37,9 @@ def enrolled(
 ) -> str:
     """Somebody in a sequence; the enrollment's id."""
     with store.transaction(now, "a test") as ledger:
-        outcome = enroll(Prospect(email=email, variables=variables), wants or sequence(), ledger=ledger)
+        outcome = enroll(
+            prepare(Prospect(email=email, variables=variables), wants or sequence()), ledger=ledger
+        )
     assert isinstance(outcome, Enrolled), outcome
     return outcome.enrollment_id
 

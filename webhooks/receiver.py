@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from engine.errors import UnreadableEvent
 from engine.model import Pace
-from engine.react import note_unreadable, react
+from engine.react import in_a_word, note_unreadable, react
 from engine.seams import Clock, Mailbox
 from engine.store import Store
 from webhooks.signature import Verifier
@@ -23,6 +23,7 @@ from webhooks.signature import Verifier
 log = logging.getLogger("relent.webhooks")
 
 _SLOWEST_BODY = 30.0
+_HANG_UP = {"Connection": "close"}  # whoever goes on sending sends to nobody
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +58,7 @@ class Receiver:
             raise
         if event:
             reaction = react(event, body, store=self.store, clock=self.clock, pace=self.pace)
-            log.info("%s %s: %s", type(event).__name__.lower(), event.id, reaction)
+            log.info("%s %s: %s", type(event).__name__.lower(), event.id, in_a_word(reaction))
 
     async def _body(self, request: Request) -> bytes:
         """The bytes as they came, and not more of them than agreed."""
@@ -69,9 +70,9 @@ class Receiver:
                 async for chunk in request.stream():
                     chunks += chunk
                     if len(chunks) > self.max_body:
-                        raise HTTPException(413, f"the body is larger than {self.max_body:,} bytes")
+                        raise HTTPException(413, f"the body is larger than {self.max_body:,} bytes", _HANG_UP)
         except TimeoutError as error:
-            raise HTTPException(400, "the body did not arrive in time") from error
+            raise HTTPException(400, "the body did not arrive in time", _HANG_UP) from error
         except ClientDisconnect as error:
             raise HTTPException(400, "the body did not arrive") from error
         return bytes(chunks)

@@ -11,12 +11,12 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, make_url, select, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, inspect, make_url, select, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from engine.errors import ConfigError
+from engine.errors import ConfigError, Unavailable
 from engine.store.ledger import Store
-from engine.store.tables import instance
+from engine.store.tables import instance, metadata
 
 #: The newest migration. A test holds it equal to the migrations folder.
 HEAD = "0001"
@@ -30,16 +30,21 @@ def open_store(url: str) -> Store:
     """Open it; make it, if it is new and empty. An old or a newer one is somebody's decision: `relent migrate`."""
     database = _connect(url)
     try:
-        with _in_words():
+        with _in_words(database):
             version = _first_look(database)
             if version is None:
+                _refuse_what_is_not_ours(database)
                 migrate(database)
-            elif version != HEAD:
-                raise ConfigError(
-                    f"the database has version {version}, this Relent wants {HEAD}: run `relent migrate`"
+            elif version > HEAD:
+                raise Unavailable(
+                    f"the database has version {version}, this Relent knows {HEAD}: upgrade Relent"
+                )
+            elif version < HEAD:
+                raise Unavailable(
+                    f"the database has version {version}: run `relent migrate`, it becomes {HEAD}"
                 )
             _refuse_what_breaks_promises(database)
-    except ConfigError:
+    except (ConfigError, Unavailable):
         database.dispose()
         raise
     return Store(database)
@@ -49,7 +54,7 @@ def migrate_url(url: str) -> tuple[str | None, str]:
     """Bring a database to the newest plan. Says what it had before, and what it has now."""
     database = _connect(url)
     try:
-        with _in_words():
+        with _in_words(database):
             before = _version(database)
             migrate(database)
     finally:
@@ -84,7 +89,9 @@ def _connect(url: str) -> Engine:
         if parsed.get_backend_name() == "postgresql":
             return _postgresql(parsed)
     except (ArgumentError, NoSuchModuleError) as error:
-        raise ConfigError(f"database.url: {error}") from error
+        raise ConfigError(
+            f"database.url: {url!r} is no database. Write sqlite:///relent.db or postgresql://…"
+        ) from error
     except ModuleNotFoundError as error:
         raise ConfigError(
             "database.url: PostgreSQL needs its driver: pip install 'relent-engine[postgres]'"
@@ -149,6 +156,24 @@ def _version(database: Engine) -> str | None:
         return MigrationContext.configure(db).get_current_revision()
 
 
+def _refuse_what_is_not_ours(database: Engine) -> None:
+    """A file that holds something else is somebody's; so are tables that bear our names."""
+    with _looking(database) as db:
+        there = set(inspect(db).get_table_names())
+    theirs = there if database.dialect.name == "sqlite" else there & set(metadata.tables)
+    if theirs:
+        raise Unavailable(
+            f"{database.url.render_as_string()}: this database is somebody else's, it holds {', '.join(sorted(theirs)[:3])}. "
+            "Name another one in database.url."
+        )
+
+
+def in_words(error: SQLAlchemyError) -> str:
+    """What the driver said, on one line."""
+    said = " ".join(str(getattr(error, "orig", None) or error).split())
+    return "another process holds the database" if "database is locked" in said else said
+
+
 def _refuse_what_breaks_promises(database: Engine) -> None:
     """A database that forgets what it said was safe cannot keep a promise."""
     if database.dialect.name != "postgresql":
@@ -168,8 +193,8 @@ def _looking(database: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
-def _in_words() -> Iterator[None]:
+def _in_words(database: Engine) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        raise ConfigError(f"database.url: {str(error.orig).strip().splitlines()[0]}") from error
+        raise Unavailable(f"{database.url.render_as_string()}: {in_words(error)}") from error

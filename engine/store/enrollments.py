@@ -34,6 +34,16 @@ class Enrollments:
         )
         return [_record(row) for row in self._db.execute(found.order_by(enrollment.c.id))]
 
+    def living_at(self, key: str) -> list[str]:
+        """Everybody at this address, or at this domain, whom a sequence speaks to now."""
+        theirs = (
+            enrollment.c.contact == key
+            if "@" in key
+            else enrollment.c.contact.endswith(f"@{key}", autoescape=True)
+        )
+        living = enrollment.c.state.in_(sorted(STOP.sources))
+        return list(self._db.scalars(select(enrollment.c.contact).where(theirs, living).distinct()))
+
     def keep_version(self, sequence: Sequence) -> None:
         self._desk.insert_once(
             sequence_version,

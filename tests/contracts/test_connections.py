@@ -7,20 +7,18 @@ import sys
 import pytest
 from sqlalchemy import text
 
-from engine.errors import ConfigError
+from engine.errors import ConfigError, Unavailable
 from engine.store import open_store
 
 
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("nonsense", "database.url"),
-        ("", "database.url"),
+        ("nonsense", "is no database"),
+        ("", "is no database"),
         ("mysql://root@localhost/x", "no database we keep promises on"),
         ("sqlite://", "forgets everything"),
         ("sqlite:///:memory:", "forgets everything"),
-        ("sqlite:////no/such/folder/relent.db", "unable to open database file"),
-        ("postgresql://nobody@127.0.0.1:1/none", "database.url"),
     ],
 )
 def test_a_database_that_cannot_be_is_refused_in_words(url, words):
@@ -28,18 +26,36 @@ def test_a_database_that_cannot_be_is_refused_in_words(url, words):
         open_store(url)
 
 
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("sqlite:////no/such/folder/relent.db", "relent.db: unable to open database file"),
+        ("postgresql://nobody@127.0.0.1:1/none", "127.0.0.1"),
+    ],
+)
+def test_a_database_that_is_not_there_is_told_by_name(url, words):
+    with pytest.raises(Unavailable, match=words):
+        open_store(url)
+
+
+def test_a_password_in_the_url_is_not_told():
+    with pytest.raises(Unavailable) as caught:
+        open_store("postgresql://nobody:hunter2@127.0.0.1:1/none")
+    assert "hunter2" not in str(caught.value)
+
+
 def test_a_file_that_is_no_database_is_refused_in_words(tmp_path):
     (tmp_path / "relent.db").write_text("This is a letter to my aunt. " * 100)
-    with pytest.raises(ConfigError, match="not a database"):
+    with pytest.raises(Unavailable, match="not a database"):
         open_store(f"sqlite:///{tmp_path}/relent.db")
 
 
 def test_somebody_elses_database_is_left_alone(tmp_path):
     path = tmp_path / "theirs.db"
     with sqlite3.connect(path) as db:
-        db.execute("CREATE TABLE draft (id TEXT)")
+        db.execute("CREATE TABLE recipes (id TEXT)")
     db.close()
-    with pytest.raises(ConfigError, match="draft"):
+    with pytest.raises(Unavailable, match="somebody else's, it holds recipes"):
         open_store(f"sqlite:///{path}")
 
 

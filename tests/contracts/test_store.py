@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 import engine.store.connect
 from engine.advance import advance
-from engine.errors import ConfigError
+from engine.errors import Unavailable
 from engine.react import react
 from engine.states import DraftState, StopReason
 from engine.store import HEAD, Reach, migrate_url, open_store
@@ -51,11 +51,12 @@ def test_migrating_again_changes_nothing(database_url, store):
     assert migrate_url(database_url) == (HEAD, HEAD)
 
 
-def test_a_database_of_another_version_is_refused(store, database_url):
+@pytest.mark.parametrize(("version", "words"), [("9999", "upgrade Relent"), ("0000", "relent migrate")])
+def test_a_database_of_another_version_is_refused(store, database_url, version, words):
     with store.database.begin() as db:
-        db.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        db.execute(text(f"UPDATE alembic_version SET version_num = '{version}'"))
     try:
-        with pytest.raises(ConfigError, match="relent migrate"):
+        with pytest.raises(Unavailable, match=words):
             open_store(database_url)
     finally:
         with store.database.begin() as db:

@@ -52,8 +52,8 @@ def test_a_text_without_end_is_refused():
         ("{{ a | default('x') }}", []),
         ("{{ a | d(b) }}", ["b"]),
         ("{% if a is defined %}{{ b }}{% endif %}", ["b"]),
-        ("{% set a = 'x' %}{{ a }}", []),
-        ("{% for a in b %}{{ a }}{% endfor %}", ["b"]),
+        ("{% if a == 'x' %}{{ b }}{% else %}{{ c }}{% endif %}", ["a", "b", "c"]),
+        ("{{ a.upper() }}", ["a"]),
         ("{{ a | upper | default('x') }}", ["a"]),
         ("plain", []),
     ],
@@ -67,3 +67,23 @@ def test_a_template_that_does_not_parse_says_where(template, line):
     with pytest.raises(TemplateMistake) as caught:
         gaps(template)
     assert caught.value.line == line
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for a in b %}{{ a }}{% endfor %}",
+        "{% set a = b %}{{ a }}",
+        "{% macro a() %}x{% endmacro %}{{ a() }}",
+        "{{ range(10) }}",
+        "{{ lipsum() }}",
+        "{{ 9 ** 9 }}",
+        "{{ a.__class__ }}",
+        "{% include 'x' %}",
+        "{% import 'x' as x %}",
+        "{{ a | replace('a', 'aa') }}",
+    ],
+)
+def test_what_does_not_belong_into_a_letter_is_a_mistake_before_anybody_is_written_to(template):
+    with pytest.raises(TemplateMistake):
+        gaps(f"Hello\n{template}")

@@ -13,7 +13,14 @@ PACKAGES = {"engine", "relent"} | WINGS
 
 #: Rooms of the ground floor, by floor. A room may import what lies below it, and never its own floor.
 FLOORS = {
-    7: {"engine.enroll", "engine.approve", "engine.dispatch", "engine.react", "engine.recover"},
+    7: {
+        "engine.enroll",
+        "engine.approve",
+        "engine.brake",
+        "engine.dispatch",
+        "engine.react",
+        "engine.recover",
+    },
     6: {"engine.settle"},
     5: {"engine.advance"},
     4: {"engine.plan", "engine.compose", "engine.verdict", "engine.seams", "engine.store"},

@@ -35,7 +35,9 @@ class Folder:
     """A user's folder: config.yaml, a sequence, and commands run in it."""
 
     def __init__(self, path: Path, database_url: str) -> None:
+        path.mkdir(exist_ok=True)
         self.path = path
+        self.environment: dict[str, str] = {}
         self.port = _free_port()
         (path / "seconds.yaml").write_text(SEQUENCE)
         (path / "config.yaml").write_text(
@@ -52,7 +54,7 @@ class Folder:
         done = subprocess.run(
             [sys.executable, "-m", "relent", *words],
             cwd=self.path,
-            env=_environment(),
+            env=self._environment(),
             capture_output=True,
             text=True,
             timeout=60,
@@ -60,6 +62,18 @@ class Folder:
         assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         return done.stdout if code == 0 else done.stdout + done.stderr
+
+    def shell(self, line: str) -> "subprocess.CompletedProcess[str]":
+        """As typed, with `relent` where it stands."""
+        line = line.replace("relent ", f"{sys.executable} -m relent ", 1)
+        return subprocess.run(
+            ["bash", "-c", line],
+            cwd=self.path,
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
 
     def json(self, *words: str) -> Any:
         return json.loads(self.run(*words, "--json"))
@@ -70,7 +84,7 @@ class Folder:
             return subprocess.Popen(
                 [sys.executable, "-m", "relent", *words],
                 cwd=self.path,
-                env=_environment(),
+                env=self._environment(),
                 stdout=log,
                 stderr=log,
             )
@@ -102,6 +116,10 @@ class Folder:
         url = f"http://127.0.0.1:{self.port}/webhooks/agentmail"
         return self._ask(urllib.request.Request(url, data=content, headers=headers, method="POST"))
 
+    def _environment(self) -> dict[str, str]:
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("RELENT_")}
+        return kept | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"} | self.environment
+
     def _ask(self, request: urllib.request.Request) -> int | None:
         """None: nobody answered, or not to the end."""
         try:
@@ -119,11 +137,6 @@ class Folder:
             assert time.monotonic() < until, (self.path / "log.txt").read_text()[-2000:]
             time.sleep(0.1)
         return found
-
-
-def _environment() -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("RELENT_")}
-    return kept | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"}
 
 
 def _free_port() -> int:

@@ -48,7 +48,7 @@ def test_enrolling_says_in_words_what_happened(folder):
     (folder.path / "people.csv").write_text(PEOPLE)
     words = folder.run("enroll", "seconds.yaml", "people.csv", code=2)
     assert "1  enrolled" in words
-    assert "first_name is missing: eva@harbour.example" in words
+    assert "eva@harbour.example: first_name is missing" in words
 
 
 def test_every_listing_is_json_on_demand(folder):
@@ -183,3 +183,78 @@ def test_two_overlapping_lists_can_be_enrolled_at_once(tmp_path, postgres_url, e
     assert [process.wait(60) for process in processes] == [0, 0]
     people = [person for person in folder.json("people") if person["email"].endswith("@overlap.example")]
     assert len(people) == 400
+
+
+def test_who_asks_to_be_left_alone_is_stopped_with_a_receipt(folder):
+    folder.run("enroll", "seconds.yaml", "--email", "ida@nordic.example", "--var", "first_name=Ida")
+    assert folder.json("stop", "Ida@nordic.example") == {"people": 1, "drafts": 1, "already_leaving": 0}
+    assert (folder.json("people")[0]["stop_reason"], folder.json("drafts")) == ("by_hand", [])
+    assert "nobody here writes to" in folder.run("stop", "tom@harbour.example", code=1)
+
+
+def test_a_suppressed_domain_is_stopped_and_nobody_of_it_is_enrolled_again(folder):
+    for name in ("ida", "tom"):
+        folder.run("enroll", "seconds.yaml", "--email", f"{name}@nordic.example", "--var", "first_name=X")
+    assert folder.json("suppress", "nordic.example", "--why", "asked")["people"] == 2
+    report = folder.json("enroll", "seconds.yaml", "--email", "eva@nordic.example", "--var", "first_name=Eva")
+    assert report["suppressed"][0]["reason"] == "asked"
+    assert "neither an address nor a domain" in folder.run("suppress", "nonsense", code=1)
+
+
+def test_a_variable_on_the_command_line_is_for_everybody_whose_row_does_not_say(folder):
+    (folder.path / "people.csv").write_text("email,first_name\na@b.example,Ann\nc@d.example,\n")
+    folder.run("enroll", "seconds.yaml", "people.csv", "--var", "first_name=friend")
+    assert [draft["subject"] for draft in folder.json("drafts")] == ["Hello Ann", "Hello friend"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code", "told"),
+    [
+        ("RELENT_FOO", "1", 2, "unknown RELENT_FOO"),
+        ("RELENT_SERVERR__PORT", "1", 2, "Did you mean RELENT_SERVER?"),
+        ("RELENT_SERVER__PORT", "many", 2, "server.port: write a number"),
+        ("RELENT_SERVER__PRT", "1", 2, "unknown key server.prt"),
+        ("RELENT_DATABASE__URL", "sqlite:////no/such/folder/x.db", 1, "/no/such/folder/x.db: unable to open"),
+    ],
+)
+def test_a_wrong_environment_is_told_in_words(folder, monkeypatch, name, value, code, told):
+    folder.environment[name] = value
+    assert told in folder.run("status", code=code)
+
+
+def test_one_secret_in_the_environment_needs_no_brackets(folder):
+    folder.environment["RELENT_WEBHOOKS__SECRETS"] = "whsec_" + "A" * 31
+    assert "webhooks.secrets: The webhook secret holds 23 bytes" in folder.run("serve", code=2)
+
+
+@pytest.mark.parametrize(
+    "words", [["serve", "--port", "99999"], ["serve", "--port", "-1"], ["settle", "drf_x"]]
+)
+def test_what_cannot_be_meant_is_exit_2(folder, words):
+    folder.run(*words, code=2)
+
+
+@pytest.mark.parametrize("target", ["> /dev/full", ">&-", "| head -1"])
+@pytest.mark.parametrize(
+    "command", ["status", "status --json", "drafts --json", "people --jsonl", "version", "check seconds.yaml"]
+)
+def test_an_output_that_takes_nothing_is_no_traceback(folder, command, target):
+    for number in range(3):
+        folder.run("enroll", "seconds.yaml", "--email", f"p{number}@b.example", "--var", "first_name=X")
+    done = folder.shell(f"relent {command} {target}")
+    assert done.returncode in {0, 1}
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+def test_json_is_all_that_stands_on_stdout(folder):
+    (folder.path / "people.csv").write_text("email,first_name\na@b.example,Ann\nnobody,\n")
+    done = folder.shell("relent enroll seconds.yaml people.csv --json")
+    assert json.loads(done.stdout)["enrolled"]
+    assert done.stderr == ""
+
+
+def test_a_configuration_without_secrets_is_not_passed_over_by_init(tmp_path):
+    (tmp_path / "config.yaml").write_text("server: {port: 1}\n")
+    folder = Folder(tmp_path / "elsewhere", "sqlite:///relent.db")
+    assert "has no webhooks.secrets" in folder.run("init", str(tmp_path), code=2)

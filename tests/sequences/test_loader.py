@@ -102,14 +102,14 @@ schedule:
         "q.yaml:1:1  name is empty. Write something.",
         "q.yaml:2:1  from: 'sam' is no e-mail address: An email address must have an @-sign.",
         'q.yaml:3:1  unknown key "stop_on". Known here: name, from, requires, defaults, schedule, steps.',
-        "q.yaml:5:5  steps.0 needs a subject: it starts the thread.",
-        "q.yaml:5:11  steps.0.body does not parse: unexpected '}'.",
+        "q.yaml:5:5  step 1 needs a subject: it starts the thread.",
+        "q.yaml:5:11  step 1, body does not parse: unexpected '}'.",
         'q.yaml:6:5  unknown key "boddy". Did you mean "body"?',
-        'q.yaml:7:5  steps.1.after: "3 days" is no duration. Write 45s, 30m, 4h, 3d or 2w.',
-        "q.yaml:11:7  steps.1.body does not parse: Unexpected end of template. Jinja was looking for the following "
+        'q.yaml:7:5  step 2, after: "3 days" is no duration. Write 45s, 30m, 4h, 3d or 2w.',
+        "q.yaml:11:7  step 2, body does not parse: Unexpected end of template. Jinja was looking for the following "
         "tags: 'elif' or 'else' or 'endif'. The innermost block that needs to be closed is 'if'.",
-        "q.yaml:13:5  steps.2.subject should be text.",
-        'q.yaml:15:5  steps.3: two steps are called "a". Give this one another id.',
+        "q.yaml:13:5  step 3, subject should be text.",
+        'q.yaml:15:5  step 4: two steps are called "a". Give this one another id.',
         "q.yaml:16:11  text that begins with a gap needs quotes. "
         'Put quotes around it: "{{ company }} and more".',
         'q.yaml:17:12  requires: "first name" is no variable. '
@@ -129,33 +129,33 @@ SHAPES = {
     HEAD + "steps:\n": ["3:1  steps is empty. Write something."],
     HEAD + "steps: hello\n": ["3:1  steps should be a list."],
     HEAD + "steps: {a: b}\n": ["3:1  steps should be a list."],
-    HEAD + "steps:\n  - hello\n": ['4:5  steps.0 should be lines like "key: value".'],
-    HEAD + "steps:\n  - subject: Hi\n": ['4:5  steps.0: missing "body".'],
-    GOOD + "  -\n": ["6:4  steps.1 is empty. Write something, or leave it out."],
+    HEAD + "steps:\n  - hello\n": ['4:5  step 1 should be lines like "key: value".'],
+    HEAD + "steps:\n  - subject: Hi\n": ['4:5  step 1: missing "body".'],
+    GOOD + "  -\n": ["6:4  step 2 is empty. Write something, or leave it out."],
     GOOD.replace("name: A", "name: {}"): ["1:1  name should be text."],
     GOOD.replace("name: A", "name: |\n  A"): ["1:1  name has a line break in it. Write one line, in quotes."],
     GOOD.replace("name: A", f"name: {'A' * 201}"): ["1:1  name is too long. 200 characters are the most."],
     GOOD.replace("Hi", '"a\\r\\nBcc: b"'): [
-        "4:5  steps.0.subject has a line break in it. Write one line, in quotes."
+        "4:5  step 1, subject has a line break in it. Write one line, in quotes."
     ],
-    GOOD.replace("Hi", "''"): ["4:5  steps.0.subject is empty. Write something, or leave it out."],
-    GOOD.replace("Hi", "~"): ["4:5  steps.0.subject is empty. Write something, or leave it out."],
-    GOOD.replace("Hi", "x" * 999): ["4:5  steps.0.subject is too long. 998 characters are the most."],
-    GOOD.replace("subject: Hi", "id: hello"): ["4:5  steps.0 needs a subject: it starts the thread."],
-    body("[a]"): ["5:5  steps.0.body should be text."],
-    body(""): ["5:5  steps.0.body is empty. Write something."],
-    body("null"): ["5:5  steps.0.body is empty. Write something."],
+    GOOD.replace("Hi", "''"): ["4:5  step 1, subject is empty. Write something, or leave it out."],
+    GOOD.replace("Hi", "~"): ["4:5  step 1, subject is empty. Write something, or leave it out."],
+    GOOD.replace("Hi", "x" * 999): ["4:5  step 1, subject is too long. 998 characters are the most."],
+    GOOD.replace("subject: Hi", "id: hello"): ["4:5  step 1 needs a subject: it starts the thread."],
+    body("[a]"): ["5:5  step 1, body should be text."],
+    body(""): ["5:5  step 1, body is empty. Write something."],
+    body("null"): ["5:5  step 1, body is empty. Write something."],
     STEP.format("id: Hello you"): [
-        '6:5  steps.0.id: "Hello you" is no id. Write small letters, digits and dashes, like "first-note".'
+        '6:5  step 1, id: "Hello you" is no id. Write small letters, digits and dashes, like "first-note".'
     ],
     STEP.format("id: step-2") + "  - body: x\n": [
-        '7:5  steps.1: two steps are called "step-2". Give this one another id.'
+        '7:5  step 2: two steps are called "step-2". Give this one another id.'
     ],
-    STEP.format("after: [3d]"): ["6:5  steps.0.after should be text."],
-    STEP.format("after: -1d"): ['6:5  steps.0.after: "-1d" is no duration. Write 45s, 30m, 4h, 3d or 2w.'],
-    STEP.format("after: 999999d"): ['6:5  steps.0.after: "999999d" is longer than ten years.'],
+    STEP.format("after: [3d]"): ["6:5  step 1, after should be text."],
+    STEP.format("after: -1d"): ['6:5  step 1, after: "-1d" is no duration. Write 45s, 30m, 4h, 3d or 2w.'],
+    STEP.format("after: 999999d"): ['6:5  step 1, after: "999999d" is longer than ten years.'],
     STEP.format("after: |\n      3\n      days"): [
-        '6:5  steps.0.after: "3 days " is no duration. Write 45s, 30m, 4h, 3d or 2w.'
+        '6:5  step 1, after: "3 days " is no duration. Write 45s, 30m, 4h, 3d or 2w.'
     ],
     STEP.format("bodi: x"): ['6:5  unknown key "bodi". Did you mean "body"?'],
     STEP.format("variants: []"): ['6:5  unknown key "variants". Known here: id, after, subject, body.'],
@@ -278,7 +278,7 @@ def test_a_gap_without_quotes_is_told_and_the_rest_is_read_on(line, expected):
     words = expected.format("text that begins with a gap needs quotes. Put quotes around it:")
     assert complaints(text) == [
         f"q.yaml:{words}",
-        'q.yaml:6:5  steps.1.after: "soon" is no duration. Write 45s, 30m, 4h, 3d or 2w.',
+        'q.yaml:6:5  step 2, after: "soon" is no duration. Write 45s, 30m, 4h, 3d or 2w.',
     ]
 
 
@@ -291,20 +291,20 @@ def test_a_gap_without_quotes_in_braces_ends_where_it_ends():
 
 TEMPLATES = {
     body("|\n      Hi\n\n      {{ a b }}\n"): (
-        "8:7  steps.0.body does not parse: expected token 'end of print statement', got 'b'."
+        "8:7  step 1, body does not parse: expected token 'end of print statement', got 'b'."
     ),
     body("|  # note\n      Hi\n      {{ a | nothing }}\n"): (
-        "7:7  steps.0.body does not parse: No filter named 'nothing'."
+        "7:7  step 1, body does not parse: No filter named 'nothing'."
     ),
-    body("|\n      {% if a %}\n"): "6:7  steps.0.body does not parse: Unexpected end of template.",
-    body("'Hi {{ a'"): "5:11  steps.0.body does not parse: unexpected end of template",
+    body("|\n      {% if a %}\n"): "6:7  step 1, body does not parse: Unexpected end of template.",
+    body("'Hi {{ a'"): "5:11  step 1, body does not parse: unexpected end of template",
     body(">\n      Hi\n      {% wrong %}\n"): (
-        "5:11  steps.0.body does not parse: Encountered unknown tag 'wrong'."
+        "5:11  step 1, body does not parse: Encountered unknown tag 'wrong'."
     ),
-    GOOD.replace("Hi", "Hi {{"): "4:14  steps.0.subject does not parse: unexpected 'end of template'.",
-    body("'{{ " + "(" * 5000 + " }}'"): "5:11  steps.0.body does not parse: it is too tangled.",
-    body("'{{ a" + "|upper" * 9000 + " }}'"): "5:11  steps.0.body does not parse: it is too tangled.",
-    body("'{{ " + "1" * 5000 + " }}'"): "5:11  steps.0.body does not parse: it is too tangled.",
+    GOOD.replace("Hi", "Hi {{"): "4:14  step 1, subject does not parse: unexpected 'end of template'.",
+    body("'{{ " + "(" * 5000 + " }}'"): "5:11  step 1, body does not parse: it is too tangled.",
+    body("'{{ a" + "|upper" * 9000 + " }}'"): "5:11  step 1, body does not parse: it is too tangled.",
+    body("'{{ " + "1" * 5000 + " }}'"): "5:11  step 1, body does not parse: it is too tangled.",
 }
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from engine.approve import approve, resume
 from engine.dispatch import dispatch_due
-from engine.enroll import NotWanted, Waits, enroll
+from engine.enroll import NotWanted, Waits, enroll, prepare
 from engine.errors import PermanentFailure, StillSending, TemporaryFailure
 from engine.events import AutoReply, Bounce, Complaint
 from engine.model import Prospect, Withdrawn
@@ -403,7 +403,9 @@ def test_whoever_complains_is_never_written_to_again(store, clock, mailbox, pace
 
     assert pending(store, clock.now()) == []
     with store.transaction(clock.now(), "a test") as ledger:
-        outcome = enroll(Prospect(email="Ida@nordic.example"), sequence(name="Another"), ledger=ledger)
+        outcome = enroll(
+            prepare(Prospect(email="Ida@nordic.example"), sequence(name="Another")), ledger=ledger
+        )
     assert outcome == NotWanted("complained")
 
 
@@ -466,7 +468,7 @@ def test_a_doubtful_answer_in_mid_send_keeps_the_next_step_back(store, clock, ma
         ("paused", "unverified")
     ]
     with store.transaction(clock.now(), "a test") as ledger:  # the list is handed in again every night
-        assert isinstance(enroll(Prospect(email=IDA), sequence(), ledger=ledger), Waits)
+        assert isinstance(enroll(prepare(Prospect(email=IDA), sequence()), ledger=ledger), Waits)
     assert resume(IDA, by="kim", store=store, clock=clock)[0].waits_for is None
     assert [draft["step"] for draft in pending(store, clock.now())] == ["step-2"]
 
@@ -618,11 +620,11 @@ def test_a_doubtful_answer_that_is_vouched_for_later_stops(store, clock, pace):
 def test_a_doubtful_answer_is_not_forgotten_when_a_missing_variable_comes(store, clock, mailbox, pace):
     wants = sequence({"subject": "Hi {{ company }}", "body": "Hello"})
     with store.transaction(clock.now(), "a test") as ledger:
-        enroll(Prospect(email=IDA), wants, ledger=ledger)
+        enroll(prepare(Prospect(email=IDA), wants), ledger=ledger)
     react(reply("thr_unknown", verified=False), b"", store=store, clock=clock, pace=pace)
 
     with store.transaction(clock.now(), "a test") as ledger:
-        again = enroll(Prospect(email=IDA, variables={"company": "Nordic"}), wants, ledger=ledger)
+        again = enroll(prepare(Prospect(email=IDA, variables={"company": "Nordic"}), wants), ledger=ledger)
 
     assert isinstance(again, Waits)
     assert again.reason == "unverified"

@@ -8,7 +8,7 @@ from sqlalchemy.exc import OperationalError
 
 from engine.approve import approve
 from engine.dispatch import dispatch_due
-from engine.enroll import Enrolled, Waits, enroll
+from engine.enroll import Enrolled, Waits, enroll, prepare
 from engine.errors import NotFound, Refused, TemporaryFailure
 from engine.model import Prospect
 from engine.recover import recover
@@ -174,6 +174,6 @@ def test_a_missing_variable_holds_the_person_by_name_until_somebody_hands_it_in(
 
     with store.transaction(clock.now(), "a test") as ledger:
         more = Prospect(email="a@nordic.example", variables={"company": "Nordic", "first_name": "A"})
-        assert isinstance(enroll(more, wants, ledger=ledger), Enrolled)
+        assert isinstance(enroll(prepare(more, wants), ledger=ledger), Enrolled)
     _send(store, mailbox, clock, pace)
     assert mailbox.sent[0].subject == "Hi Nordic"

@@ -9,7 +9,7 @@ import pytest
 
 from engine.approve import approve
 from engine.dispatch import dispatch_due
-from engine.enroll import AlreadyIn, enroll
+from engine.enroll import AlreadyIn, enroll, prepare
 from engine.errors import NoAnswer, PermanentFailure, Refused
 from engine.model import Prospect
 from engine.react import react
@@ -36,7 +36,7 @@ def _work_and_die(store, mailbox, clock, pace):
 def test_many_hands_send_each_letter_once(store, clock, pace):
     with store.transaction(clock.now(), "a test") as ledger:
         for number in range(60):
-            enroll(Prospect(email=f"p{number}@nordic.example"), sequence(), ledger=ledger)
+            enroll(prepare(Prospect(email=f"p{number}@nordic.example"), sequence()), ledger=ledger)
     small = replace(pace, batch=7)
 
     def hands(_):
@@ -56,7 +56,7 @@ def test_enrolling_twice_is_one_enrolment(store, clock, mailbox, pace):
     enrollment_id = enrolled(store, clock.now())
 
     with store.transaction(clock.now(), "a test") as ledger:
-        again = enroll(Prospect(email=IDA.upper()), sequence(), ledger=ledger)
+        again = enroll(prepare(Prospect(email=IDA.upper()), sequence()), ledger=ledger)
 
     assert again == AlreadyIn(enrollment_id, "active")
     assert len(pending(store, clock.now())) == 1
@@ -68,7 +68,9 @@ def test_who_has_answered_is_not_enrolled_again(store, clock, pace):
     react(react_to, b"", store=store, clock=clock, pace=pace)
 
     with store.transaction(clock.now(), "a test") as ledger:
-        assert enroll(Prospect(email=IDA), sequence(), ledger=ledger) == AlreadyIn(enrollment_id, "replied")
+        assert enroll(prepare(Prospect(email=IDA), sequence()), ledger=ledger) == AlreadyIn(
+            enrollment_id, "replied"
+        )
 
 
 def test_a_worker_that_dies_before_the_gate_leaves_the_letter_to_the_next(store, clock, mailbox, pace):

@@ -1,0 +1,48 @@
+"""Story: a human says stop, for one person, or for good."""
+
+from dataclasses import dataclass
+
+from engine.addresses import contact, valid_address
+from engine.errors import NotFound, Refused
+from engine.seams import Clock
+from engine.states import StopReason
+from engine.store import CalledBack, Reach, Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What the brake did: what was stopped and cancelled, and what was already leaving."""
+
+    people: int
+    drafts: int
+    already_leaving: int
+
+
+def stop(email: str, *, by: str, store: Store, clock: Clock) -> Receipt:
+    """Nothing more to this person, in any sequence that runs now."""
+    person = contact(email)
+    with store.transaction(clock.now(), by) as ledger:
+        if not ledger.threads.of_people([person], ()):
+            raise NotFound(f"nobody here writes to {email}")
+        return _receipt(ledger.call_back(Reach(threads=(), contacts=frozenset({person})), StopReason.BY_HAND))
+
+
+def suppress(whom: str, *, why: str, by: str, store: Store, clock: Clock) -> Receipt:
+    """Never again, from any inbox here: an address, or everybody at a domain."""
+    key = contact(whom).removeprefix("@")
+    if "@" in key:
+        key = contact(valid_address(key))
+    elif "." not in key or any(letter.isspace() for letter in key):
+        raise Refused(f'"{whom}" is neither an address nor a domain')
+    with store.transaction(clock.now(), by) as ledger:
+        ledger.inbound.suppress(key, why)
+        people = frozenset(ledger.enrollments.living_at(key))
+        return _receipt(ledger.call_back(Reach(threads=(), contacts=people), StopReason.SUPPRESSED))
+
+
+def _receipt(called_back: CalledBack) -> Receipt:
+    return Receipt(
+        people=len(called_back.enrollments),
+        drafts=len(called_back.drafts),
+        already_leaving=len(called_back.in_the_air),
+    )
