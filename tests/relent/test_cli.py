@@ -234,14 +234,19 @@ def test_what_cannot_be_meant_is_exit_2(folder, words):
     folder.run(*words, code=2)
 
 
+@pytest.fixture(scope="module")
+def busy_folder(tmp_path_factory):
+    folder = Folder(tmp_path_factory.mktemp("busy"), "sqlite:///relent.db")
+    rows = "\n".join(f"p{number}@b.example,P{number}" for number in range(300))
+    (folder.path / "people.csv").write_text(f"email,first_name\n{rows}\n")
+    folder.run("enroll", "seconds.yaml", "people.csv")
+    return folder
+
+
 @pytest.mark.parametrize("target", ["> /dev/full", ">&-", "| head -1"])
-@pytest.mark.parametrize(
-    "command", ["status", "status --json", "drafts --json", "people --jsonl", "version", "check seconds.yaml"]
-)
-def test_an_output_that_takes_nothing_is_no_traceback(folder, command, target):
-    for number in range(3):
-        folder.run("enroll", "seconds.yaml", "--email", f"p{number}@b.example", "--var", "first_name=X")
-    done = folder.shell(f"relent {command} {target}")
+@pytest.mark.parametrize("command", ["status", "drafts --json", "people --jsonl", "version"])
+def test_an_output_that_takes_nothing_is_no_traceback(busy_folder, command, target):
+    done = busy_folder.shell(f"relent {command} {target}")
     assert done.returncode in {0, 1}
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr

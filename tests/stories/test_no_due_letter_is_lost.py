@@ -163,8 +163,7 @@ def test_a_missing_variable_holds_the_person_by_name_until_somebody_hands_it_in(
     wants = sequence({"subject": "Hi {{ company }}", "body": "Hello {{ first_name }}"})
     with store.transaction(clock.now(), "a test") as ledger:
         held = enroll(
-            Prospect(email="a@nordic.example", variables={"company": "", "first_name": "A"}),
-            wants,
+            prepare(Prospect(email="a@nordic.example", variables={"company": "", "first_name": "A"}), wants),
             ledger=ledger,
         )
     assert isinstance(held, Waits)
