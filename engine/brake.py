@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from engine.addresses import contact, valid_address
+from engine.addresses import contact, domain, valid_address
 from engine.errors import NotFound, Refused
 from engine.seams import Clock
 from engine.states import StopReason
@@ -30,14 +30,18 @@ def stop(email: str, *, by: str, store: Store, clock: Clock) -> Receipt:
 def suppress(whom: str, *, why: str, by: str, store: Store, clock: Clock) -> Receipt:
     """Never again, from any inbox here: an address, or everybody at a domain."""
     key = contact(whom).removeprefix("@")
-    if "@" in key:
-        key = contact(valid_address(key))
-    elif "." not in key or any(letter.isspace() for letter in key):
-        raise Refused(f'"{whom}" is neither an address nor a domain')
+    key = contact(valid_address(key)) if "@" in key else _domain(key, whom)
     with store.transaction(clock.now(), by) as ledger:
         ledger.inbound.suppress(key, why)
         people = frozenset(ledger.enrollments.living_at(key))
         return _receipt(ledger.call_back(Reach(threads=(), contacts=people), StopReason.SUPPRESSED))
+
+
+def _domain(key: str, whom: str) -> str:
+    try:
+        return domain(valid_address(f"somebody@{key}"))
+    except Refused:
+        raise Refused(f'"{whom}" is neither an address nor a domain') from None
 
 
 def _receipt(called_back: CalledBack) -> Receipt:

@@ -122,10 +122,11 @@ def _enter(ready: Ready, ledger: Ledger) -> Enrolment:
 def _go_on(known: Enrollment, ready: Ready, ledger: Ledger) -> Enrolment:
     """Somebody handed in what was missing."""
     ledger.threads.lock([known.thread_id])
+    current = ledger.enrollments.lock(known.id)
+    if (current.state, current.reason) != (known.state, known.reason):  # it now waits for something else
+        return AlreadyIn(known.id, current.reason or current.state)
     ledger.enrollments.keep_version(ready.sequence)
-    version = ready.sequence.version
-    if not ledger.enrollments.resume(known, variables=ready.variables, version=version):
-        return AlreadyIn(known.id, "it moved on at this very moment")
+    ledger.enrollments.resume(known, variables=ready.variables, version=ready.sequence.version)
     advance(ledger.enrollments.lock(known.id), ledger)
     return Enrolled(known.id)
 

@@ -118,14 +118,14 @@ def _hold(reach: Reach, reason: HoldReason, until: datetime | None, ledger: Ledg
     later = until - ledger.now if until else timedelta(0)
     waiting = ledger.waiting(reach)
     held = [
-        draft.id
+        draft
         for draft in waiting
         if (until is None or draft.state != DraftState.HELD)  # an absence does not loosen a firmer hold
         and ledger.drafts.hold(draft, reason, send_at=draft.send_at + later, until=until)
     ]
     if until is None:  # a letter that is leaving cannot be held; what would come after it can
-        ledger.pause(reach, reason, but_not={draft.enrollment_id for draft in waiting})
-    return Held(reason, tuple(held), until)
+        ledger.pause(reach, reason, but_not={draft.enrollment_id for draft in held})
+    return Held(reason, tuple(draft.id for draft in held), until)
 
 
 def _is_our_own(event: Incoming, reach: Reach, ledger: Ledger) -> bool:

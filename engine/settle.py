@@ -56,6 +56,9 @@ def departed(draft: Draft, letter: Letter, note: str, *, ledger: Ledger) -> Outc
     ledger.threads.lock([draft.thread_id])
     enrollment = ledger.enrollments.lock(draft.enrollment_id) if draft.enrollment_id else None
     if not ledger.drafts.settle(draft, note):
+        current = ledger.drafts.get(draft.id)
+        if current and current.state == DraftState.SENT:  # our own commit, whose answer was lost on the way
+            return Delivered(draft.id)
         return InDoubt(draft.id, "somebody else wrote down what became of it")
     ledger.threads.untag([draft.id])
     ledger.threads.keep(_as_message(draft, letter, ledger.now))

@@ -26,17 +26,16 @@ class Refusals:
     """Webhooks that nobody believed, counted here so that a stranger cannot make us write to the database."""
 
     def __init__(self) -> None:
-        self._number = 0
+        self.number = 0
         self._lock = Lock()
 
     def count(self) -> None:
         with self._lock:
-            self._number += 1
+            self.number += 1
 
-    def take(self) -> int:
+    def forget(self, written_down: int) -> None:
         with self._lock:
-            number, self._number = self._number, 0
-            return number
+            self.number -= written_down
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

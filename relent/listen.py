@@ -15,6 +15,8 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from relent.worker import end_in_any_case
+
 _LONGEST_HEAD = 32 * 1024
 _SLOWEST_HEAD = 10.0
 _KEPT_FOR_US = 128  #: open files for the database, the log and the mail server
@@ -45,23 +47,32 @@ class GuardedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.transport is None or self.transport.is_closing():
             return
-        if self._reading_head:
-            self._head += len(data)
-            if self._patience is None:
-                self._await_head()
+        self._head += len(data)
+        if self._reading_head and self._patience is None:
+            self._await_head()
         super().data_received(data)
-        if self._reading_head and self._head > _LONGEST_HEAD:
+        if self._head > _LONGEST_HEAD and not self.transport.is_closing():
             self.transport.write(_TOO_LONG)
             self._show_out()
 
     def on_headers_complete(self) -> None:
-        self._reading_head = False
+        self._reading_head, self._head = False, 0
         self._patient_again()
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._head = 0  # what is neither head nor body are trailers, and they are headers too
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._reading_head, self._head = True, 0
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Whoever was answered before they had said everything has nothing more to say."""
+        super().on_response_complete()
+        if self.cycle.response_complete and not self._reading_head:
+            self._show_out()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._patient_again()
@@ -88,10 +99,16 @@ class PoliteServer(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
+        end_in_any_case()
 
 
 def listen(app: Starlette, listener: socket.socket) -> None:
     settings = uvicorn.Config(
-        app, http=GuardedProtocol, log_config=None, server_header=False, timeout_graceful_shutdown=15
+        app,
+        http=GuardedProtocol,
+        ws="none",
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=15,
     )
     PoliteServer(settings).run(sockets=[listener])

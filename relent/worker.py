@@ -1,10 +1,12 @@
 """The tick: recover what was left behind, send what is due, sleep until the next hour that matters."""
 
 import logging
+import os
 import signal
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from threading import Event, Thread
+from threading import Event, Thread, Timer
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -17,6 +19,7 @@ from relent.assemble import House
 log = logging.getLogger("relent.worker")
 
 _POLL = 1.0  # a letter that another process made is found within this
+_LONGEST_GOODBYE = 30.0
 _RECOVER_EVERY = timedelta(seconds=5)
 
 
@@ -38,32 +41,40 @@ class Worker:
 
     def tick(self) -> list[Outcome]:
         """Everything that is due now, until nothing is."""
-        house = self._house
         self._count_refusals()
-        self._recover_now_and_then()
         done: list[Outcome] = []
         while not self._enough.is_set():
-            batch = list(
-                dispatch_due(
-                    store=house.store,
-                    mailbox=house.mailbox,
-                    clock=house.clock,
-                    pace=house.pace,
-                    enough=self._enough,
-                )
-            )
+            self._recover_now_and_then()
+            batch = self._send_a_batch()
+            done += batch
             if not batch:
                 break
-            done += batch
-        self.lag = Lag(house.clock.now())
         return done
+
+    def _send_a_batch(self) -> list[Outcome]:
+        house, done = self._house, []
+        self._look()
+        for outcome in dispatch_due(
+            store=house.store,
+            mailbox=house.mailbox,
+            clock=house.clock,
+            pace=house.pace,
+            enough=self._enough,
+        ):
+            done.append(outcome)
+            _tell(outcome)
+            self._look()
+        return done
+
+    def _look(self) -> None:
+        """Every letter is a sign of life: a long queue is no illness."""
+        self.lag = Lag(self._house.clock.now())
 
     def run(self) -> None:
         """Until somebody says enough. A database that is away is waited for."""
         while not self._enough.is_set():
             try:
-                for outcome in self.tick():
-                    _tell(outcome)
+                self.tick()
                 pause = self._until_next()
             except SQLAlchemyError as error:
                 log.error("the database does not answer, nothing is sent meanwhile: %s", error)
@@ -72,12 +83,18 @@ class Worker:
                 log.exception("our own mistake; the worker goes on")
                 pause = _POLL
             self._enough.wait(pause)
-        self._count_refusals()
+        with suppress(SQLAlchemyError):
+            self._count_refusals()
 
     def run_until_signalled(self) -> None:
         """In the main thread: an interrupt or a polite end lets the letter at hand be finished."""
+
+        def end(*_: object) -> None:
+            self.enough()
+            end_in_any_case()
+
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: self.enough())
+            signal.signal(number, end)
         self.run()
 
     def enough(self) -> None:
@@ -92,9 +109,10 @@ class Worker:
         self._recovered_at = now
 
     def _count_refusals(self) -> None:
-        if number := self._house.refusals.take():
+        if number := self._house.refusals.number:
             with self._house.store.transaction(self._house.clock.now(), "webhook") as ledger:
                 ledger.inbound.count(REFUSED, number)
+            self._house.refusals.forget(number)
 
     def _until_next(self) -> float:
         now = self._house.clock.now()
@@ -118,12 +136,19 @@ def _tell(outcome: Outcome) -> None:
             log.warning("uncertain %s: %s", draft_id, why)
 
 
+def end_in_any_case() -> None:
+    """Whoever hangs, in a database that froze or with a mail server, hangs no longer. Any instant is a safe one to die."""
+    last_word = Timer(_LONGEST_GOODBYE, os._exit, [1])
+    last_word.daemon = True
+    last_word.start()
+
+
 class WorkerThread:
     """A worker beside the server, in one process."""
 
     def __init__(self, house: House) -> None:
         self.worker = Worker(house)
-        self._thread = Thread(target=self.worker.run, name="relent-worker")
+        self._thread = Thread(target=self.worker.run, name="relent-worker", daemon=True)
 
     def __enter__(self) -> Worker:
         self._thread.start()

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, literal_column, or_, select, update
 
 from engine.addresses import contact, domain
 from engine.model import Draft
@@ -79,7 +79,7 @@ class Drafts:
         late = [draft.c.send_at >= self._desk.now - max_lateness] if max_lateness else []
         due = (
             select(draft.c.id)
-            .where(_is(DraftState.SCHEDULED), draft.c.send_at <= self._desk.now, *late)
+            .where(_is(DraftState.SCHEDULED), draft.c.send_at <= self._desk.now, *late, self._wanted())
             .order_by(draft.c.send_at)
             .limit(at_most)
             .with_for_update(skip_locked=True)
@@ -288,7 +288,7 @@ class Drafts:
         )
 
     def hold_late(self, max_lateness: timedelta) -> Sequence[Row[Any]]:
-        late = draft.c.send_at < self._desk.now - max_lateness
+        late = and_(draft.c.send_at < self._desk.now - max_lateness, self._wanted())
         return self._sweep(HOLD, DraftState.SCHEDULED, late, why=HoldReason.LATE, outcome=HoldReason.LATE)
 
     def doubtful(self) -> list[Draft]:
@@ -297,7 +297,8 @@ class Drafts:
 
     def next_due(self) -> datetime | None:
         """When the clock has to be looked at again: the next letter's hour, or the next absence's end."""
-        due = select(draft.c.send_at).where(_is(DraftState.SCHEDULED)).order_by(draft.c.send_at).limit(1)
+        waiting = _is(DraftState.SCHEDULED), self._wanted()
+        due = select(draft.c.send_at).where(*waiting).order_by(draft.c.send_at).limit(1)
         awake = (
             select(draft.c.held_until)
             .where(_is(DraftState.HELD), draft.c.held_until.is_not(None))
@@ -338,7 +339,7 @@ class Drafts:
         return draft.c.id == held.id, draft.c.claim_token == held.claim_token
 
     def _wanted(self) -> ColumnElement[bool]:
-        """No sequence made it, or the sequence still wants it said."""
+        """No sequence made it, or the sequence still wants it said. Of a person who is paused nothing moves on."""
         active = (
             select(enrollment.c.id)
             .where(enrollment.c.id == draft.c.enrollment_id, enrollment.c.state == "active")

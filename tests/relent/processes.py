@@ -57,7 +57,7 @@ class Folder:
             env=self._environment(),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
         )
         assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
@@ -72,7 +72,7 @@ class Folder:
             env=self._environment(),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
         )
 
     def json(self, *words: str) -> Any:
@@ -98,10 +98,10 @@ class Folder:
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
-            process.wait(20)
+            process.wait(40)
 
     def wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while time.monotonic() < until:
             assert process.poll() is None, (self.path / "log.txt").read_text()
             if self.get("/readyz") == 200:
@@ -131,7 +131,7 @@ class Folder:
         except OSError:
             return None
 
-    def wait_for(self, what: Any, seconds: float = 20) -> Any:
+    def wait_for(self, what: Any, seconds: float = 60) -> Any:
         until = time.monotonic() + seconds
         while not (found := what()):
             assert time.monotonic() < until, (self.path / "log.txt").read_text()[-2000:]

@@ -115,6 +115,41 @@ def test_a_slow_head_on_a_connection_that_was_used_is_shown_out_too(port):
     assert time.monotonic() - asked < 3
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"POST /nowhere HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n",
+        b"POST /healthz HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n",
+        b"POST /webhooks/agentmail HTTP/1.1\r\nhost: x\r\ncontent-encoding: gzip\r\ncontent-length: 1000000\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+        b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    ],
+    ids=["no such page", "no such method", "packed", "another protocol"],
+)
+def test_whoever_was_answered_early_cannot_go_on_dripping(port, head):
+    with _connected(port) as sock:
+        sock.sendall(head)
+        assert sock.recv(65536).startswith(b"HTTP/1.1 ")
+        with suppress(ConnectionError):
+            sock.sendall(b"a")
+        asked = time.monotonic()
+        _answer(sock)
+    assert time.monotonic() - asked < 3
+
+
+@pytest.mark.parametrize("path", [b"/webhooks/agentmail", b"/nowhere"])
+def test_trailers_without_end_are_cut_off(port, path):
+    sent = 0
+    with _connected(port) as sock:
+        sock.sendall(b"POST " + path + b" HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\n")
+        with suppress(ConnectionError, TimeoutError):
+            while sent < 100_000_000:
+                sock.sendall(b"X: " + b"a" * 65000 + b"\r\n")
+                sent += 65000
+                time.sleep(0.001)
+    assert sent < 30_000_000
+
+
 def test_silent_strangers_keep_nobody_waiting(port, store, clock, monkeypatch):
     monkeypatch.setattr(listening, "most_connections", lambda: 20)
     enrolled(store, clock.now())

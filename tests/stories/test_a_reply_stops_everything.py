@@ -9,7 +9,7 @@ import pytest
 
 from engine.approve import approve, resume
 from engine.dispatch import dispatch_due
-from engine.enroll import NotWanted, Waits, enroll, prepare
+from engine.enroll import AlreadyIn, NotWanted, Waits, enroll, prepare
 from engine.errors import PermanentFailure, StillSending, TemporaryFailure
 from engine.events import AutoReply, Bounce, Complaint
 from engine.model import Prospect, Withdrawn
@@ -651,3 +651,63 @@ def test_resuming_somebody_whose_letter_is_pending_makes_no_second_thread(store,
 
     assert [len(letter.references) for letter in mailbox.sent] == [0, 1, 2]
     assert {person["thread_id"] for person in people(store, clock.now())} == {failed["thread_id"]}
+
+
+def test_a_letter_put_back_for_somebody_who_is_paused_rests_until_a_human_says_so(
+    store, clock, mailbox, pace
+):
+    enrolled(store, clock.now())
+    [first] = pending(store, clock.now())
+    doubtful = reply(first["thread_id"], verified=False)
+
+    def not_now(_):
+        react(doubtful, b"", store=store, clock=clock, pace=replace(pace, ack_wait=timedelta(0)))
+        raise TemporaryFailure("451 not now")
+
+    mailbox.after_gate = not_now
+    assert [type(outcome) for outcome in _send_all(store, mailbox, clock, pace)] == [Postponed]
+    mailbox.after_gate = lambda letter: None
+
+    clock.pass_(timedelta(days=1))
+    assert _send_all(store, mailbox, clock, pace) == []
+    with store.reading(clock.now()) as ledger:
+        assert ledger.drafts.next_due() is None
+    clock.pass_(timedelta(days=3))
+    recover(store=store, mailbox=mailbox, clock=clock, pace=pace)
+    assert [draft["state"] for draft in pending(store, clock.now())] == ["scheduled"]
+    clock.pass_(-timedelta(days=3))
+    resume(IDA, by="kim", store=store, clock=clock)
+    assert [type(outcome) for outcome in _send_all(store, mailbox, clock, pace)] == [Delivered]
+
+
+def test_a_letter_that_escapes_a_hold_takes_its_person_with_it(store, clock, mailbox, pace, monkeypatch):
+    """Between the look at what can be held and the hold itself, the gate may open."""
+    enrolled(store, clock.now())
+    [first] = pending(store, clock.now())
+    monkeypatch.setattr("engine.store.drafts.Drafts.hold", lambda *_, **__: False)
+
+    reaction = react(reply(first["thread_id"], verified=False), b"", store=store, clock=clock, pace=pace)
+
+    assert isinstance(reaction, Held)
+    assert reaction.drafts == ()
+    assert [person["state"] for person in people(store, clock.now())] == ["paused"]
+
+
+def test_whom_a_human_paused_at_this_moment_does_not_go_on_when_a_missing_variable_comes(
+    store, clock, pace, monkeypatch
+):
+    wants = sequence({"subject": "Hi {{ company }}", "body": "Hello"})
+    with store.transaction(clock.now(), "a test") as ledger:
+        enroll(prepare(Prospect(email=IDA), wants), ledger=ledger)
+    ready = prepare(Prospect(email=IDA, variables={"company": "Nordic"}), wants)
+    with store.transaction(clock.now(), "a test") as ledger:
+        as_it_was = ledger.enrollments.of(wants.name, IDA)
+    react(reply("thr_unknown", verified=False), b"", store=store, clock=clock, pace=pace)
+    monkeypatch.setattr("engine.store.enrollments.Enrollments.of", lambda *_: as_it_was)
+
+    with store.transaction(clock.now(), "a test") as ledger:
+        again = enroll(ready, ledger=ledger)
+
+    assert isinstance(again, AlreadyIn)
+    assert again.reason == "unverified"
+    assert [person["state"] for person in people(store, clock.now())] == ["paused"]
