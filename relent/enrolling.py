@@ -1,13 +1,8 @@
 """A list of people enters a sequence, and what is told about each of them."""
 
-import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from time import sleep
-from typing import TypeVar
-
-from sqlalchemy.exc import OperationalError
 
 from engine.addresses import contact
 from engine.enroll import AlreadyIn, Enrolled, Enrolment, NotWanted, Ready, Waits, enroll, prepare
@@ -15,20 +10,15 @@ from engine.errors import Refused
 from engine.model import Prospect
 from engine.seams import Clock
 from engine.sequence import Sequence
-from engine.store import Ledger, Store
+from engine.store import Store
 from relent import show
 from sequences.people import BadRow
-
-log = logging.getLogger("relent.enrolling")
 
 Line = dict[str, str | None]
 Report = dict[str, list[Line]]
 
 _CHUNK = 200  # people in one transaction: long lists are fast, and nobody waits long for the lock
-_WAITS = 0.2, 1.0, 3.0
 _MOST_NAMES = 3
-
-T = TypeVar("T")
 
 _WORDS = {
     "enrolled": "enrolled",
@@ -93,25 +83,14 @@ def _enter(looked_at: list[Ready | Line], *, store: Store, clock: Clock) -> Iter
     ready = sorted(
         (each for each in looked_at if isinstance(each, Ready)), key=lambda each: contact(each.email)
     )
-    told = _insist(
-        lambda ledger: [_tell(each.email, enroll(each, ledger=ledger)) for each in ready], store, clock
+    told = store.insist(
+        lambda ledger: [_tell(each.email, enroll(each, ledger=ledger)) for each in ready],
+        now=clock.now,
+        by="the command line",
     )
     by_person = dict(zip(map(id, ready), told, strict=True))
     for each in looked_at:
         yield by_person[id(each)] if isinstance(each, Ready) else ("refused", each)
-
-
-def _insist(deed: Callable[[Ledger], T], store: Store, clock: Clock) -> T:
-    """A list of thousands is not given up for one unlucky moment: entering is idempotent."""
-    for wait in _WAITS:
-        try:
-            with store.transaction(clock.now(), "the command line") as ledger:
-                return deed(ledger)
-        except OperationalError as error:
-            log.warning("the database did not answer, trying again soon: %s", error)
-            sleep(wait)
-    with store.transaction(clock.now(), "the command line") as ledger:
-        return deed(ledger)
 
 
 def _tell(email: str, outcome: Enrolment) -> tuple[str, Line]:

@@ -1,12 +1,16 @@
 """One transaction's view of everything; and the one verb that reaches across all shelves: call back."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Lock
+from time import sleep
+from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, select
+from sqlalchemy.exc import OperationalError
 
 from engine.model import Draft, Thread
 from engine.states import DraftState, StopReason
@@ -17,6 +21,12 @@ from engine.store.moves import Desk
 from engine.store.tables import instance
 from engine.store.threads import Threads
 from engine.store.views import Views
+
+log = logging.getLogger("relent.store")
+
+T = TypeVar("T")
+
+_WAITS = 0.2, 1.0, 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +125,18 @@ class Store:
         """All of it, or nothing of it. `by` signs the audit log."""
         with self._in_turn(), self.database.begin() as db:
             yield Ledger(db, now, by)
+
+    def insist(self, deed: Callable[[Ledger], T], *, now: Callable[[], datetime], by: str) -> T:
+        """For a deed that is harmless to repeat: a long list is not given up for one unlucky moment."""
+        for wait in _WAITS:
+            try:
+                with self.transaction(now(), by) as ledger:
+                    return deed(ledger)
+            except OperationalError as error:
+                log.warning("the database did not answer, trying again soon: %s", error)
+                sleep(wait)
+        with self.transaction(now(), by) as ledger:
+            return deed(ledger)
 
     @contextmanager
     def reading(self, now: datetime) -> Iterator[Ledger]:

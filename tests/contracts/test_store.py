@@ -10,7 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import delete, event, insert, select, text, update
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 import engine.store.connect
 from engine.advance import advance
@@ -318,3 +318,17 @@ def test_nothing_on_the_cancel_path_reads_a_whole_table(store, clock, pace):
 
     assert scans == []
     assert pending(store, clock.now()) == []
+
+
+def test_what_is_harmless_to_repeat_is_repeated_when_the_database_stumbles(store, clock, monkeypatch):
+    monkeypatch.setattr("engine.store.ledger._WAITS", (0, 0))
+    tried = []
+
+    def stumble(ledger):
+        tried.append(ledger.instance_key())
+        if len(tried) < 3:
+            raise OperationalError("COMMIT", {}, Exception("database is locked"))
+        return "done"
+
+    assert store.insist(stumble, now=clock.now, by="a test") == "done"
+    assert len(tried) == 3
