@@ -1,5 +1,7 @@
 """Addresses: which ones can be written to, and when two of them are one person."""
 
+from functools import lru_cache
+
 import email_validator
 from email_validator import EmailNotValidError, validate_email
 
@@ -9,6 +11,7 @@ from engine.errors import Refused
 email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
 
 
+@lru_cache(maxsize=4096)
 def valid_address(text: str) -> str:
     """The address as it goes on an envelope. Raises Refused with what is wrong with it."""
     if not text.strip():

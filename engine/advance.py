@@ -1,71 +1,148 @@
-"""One more step for one enrollment: its next draft and the label that names it, or its end.
+"""One more step for one enrollment: its next draft and the label that names it, its next errand, or its end.
 
-Both stories that can bring a next step, enrolment and delivery, call this inside their own transaction.
+Every story that can bring a next step calls this inside its own transaction.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 
+from engine.addresses import contact, domain
 from engine.compose import reply_subject
 from engine.errors import Refused
 from engine.ids import follow_up_label, message_id, new_id
-from engine.model import Draft, Enrollment, Thread, content_sha
-from engine.plan import NothingLeft, Planned, Said, Waiting, plan
-from engine.states import DraftState
+from engine.limits import Place
+from engine.model import Attachment, Draft, Enrollment, Thread, content_sha
+from engine.plan import Errand, NothingLeft, Plan, Planned, Waiting, plan, seed_of
+from engine.sequence import Sequence
+from engine.states import DraftState, HoldReason
 from engine.store import Ledger
+from engine.winner import Score, winner
+
+#: The labels that make an answer a good one.
+_POSITIVE = ("interested", "positive")
 
 
-def advance(enrollment: Enrollment, ledger: Ledger) -> Planned | NothingLeft | Waiting:
+def advance(enrollment: Enrollment, ledger: Ledger) -> Plan:
     """The caller holds the enrollment's lock: an answer is either seen here, or sees what is made here."""
-    said = tuple(Said(step, at) for step, at in ledger.threads.said(enrollment.id))
-    try:
-        sequence = ledger.enrollments.version(enrollment.version)
-        planned = plan(sequence, enrollment, said, ledger.now)
-    except (Refused, ValueError, LookupError) as error:
-        # Rehearsed at enrolment, so this is a rare day: a zone that is gone, a sequence of a newer Relent.
-        # What has just left must be noted all the same; a human will want to know.
-        planned = Waiting(f"cannot be planned: {error}")
+    while True:
+        ahead = look_ahead(enrollment, ledger)
+        sequence, planned = ahead.sequence, ahead.plan
+        if not (isinstance(planned, Errand) and planned.at <= ledger.now):
+            break
+        ledger.past.note_errand(enrollment.id, planned)
     match planned:
         case Planned():
-            _create(planned, enrollment, ledger)
+            _create(planned, enrollment, sequence, ledger)
+        case Errand(at=at):
+            ledger.enrollments.sleep(enrollment.id, at)
         case NothingLeft():
             ledger.enrollments.finish(enrollment)
-        case Waiting(reason):
+        case Waiting(reason, None):
             ledger.enrollments.pause([enrollment.id], reason)
+        case Waiting(_, until):
+            ledger.enrollments.sleep(enrollment.id, until)
     return planned
 
 
-def _create(planned: Planned, enrollment: Enrollment, ledger: Ledger) -> None:
-    if ledger.drafts.made(enrollment.id, planned.step):
-        return
-    thread = _thread_for(planned, enrollment, ledger)
-    subject = planned.subject or reply_subject(thread.subject)
-    draft_id = new_id("drf", ledger.now)
-    content = content_sha(
-        sender=enrollment.inbox_id,
-        to=enrollment.email,
-        subject=subject,
-        text=planned.text,
-        thread_id=thread.id,
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What comes next, and by which rules."""
+
+    sequence: Sequence | None
+    plan: Plan
+
+
+def look_ahead(enrollment: Enrollment, ledger: Ledger, *, besides: Draft | None = None) -> Ahead:
+    """What comes next, and nothing is done about it. `besides`: a draft that is being planned anew."""
+    sequence = None
+    try:
+        sequence = ledger.enrollments.version(enrollment.version)
+        diary = ledger.diaries.booked(sequence.limits)
+        if besides:
+            diary.strike(place_of_draft(besides, sequence), besides.send_at)
+        history = ledger.past.of(enrollment.id, enrollment.contact)
+        winners = winners_of(sequence, ledger)
+        return Ahead(sequence, plan(sequence, enrollment, history, ledger.now, diary=diary, winners=winners))
+    except (Refused, ValueError, LookupError) as error:
+        # Rehearsed at enrolment, so this is a rare day: a zone that is gone, a sequence of a newer Relent.
+        # What has just left must be noted all the same; a human will want to know.
+        return Ahead(sequence, Waiting(f"cannot be planned: {error}"))
+
+
+def winners_of(sequence: Sequence, ledger: Ledger) -> dict[str, str]:
+    """By step, the way to say it that has proved best; from then on everybody gets it."""
+    found = {}
+    for step in sequence.every_step():
+        if step.winner and step.variants:
+            labels = _POSITIVE if step.winner.by == "positive_reply" else None
+            scores = {
+                score.variant: score for score in ledger.enrollments.scores(sequence.name, step.id, labels)
+            }
+            ways = [way.id for way in step.variants if way.weight and way.id]
+            if best := winner(step.winner, [scores.get(way) or Score(way, 0, 0) for way in ways]):
+                found[step.id] = best
+    return found
+
+
+def place_of_draft(draft: Draft, sequence: Sequence) -> Place:
+    """What the limits count about it."""
+    return Place(
+        inbox=draft.inbox_id,
+        company=draft.company,
+        domain=draft.domain or domain(draft.to),
+        opener=draft.opener,
+        seed=seed_of(sequence, contact(draft.to), draft.step),
     )
+
+
+def draft_of(
+    planned: Planned, enrollment: Enrollment, thread: Thread, sequence: Sequence, ledger: Ledger, key: bytes
+) -> Draft:
+    """The letter, with its hour and its own Message-ID."""
+    draft_id = new_id("drf", ledger.now)
+    subject = planned.subject or reply_subject(thread.subject)
+    limits = sequence.limits
     draft = Draft(
         id=draft_id,
         inbox_id=enrollment.inbox_id,
         thread_id=thread.id,
         enrollment_id=enrollment.id,
         step=planned.step,
-        state=DraftState.SCHEDULED,
+        state=DraftState.HELD if planned.held else DraftState.SCHEDULED,
         send_at=planned.send_at,
         to=enrollment.email,
         subject=subject,
         text=planned.text,
-        message_id=message_id(ledger.instance_key(), draft_id, planned.step, enrollment.inbox_id),
+        html=planned.html,
+        cc=planned.cc,
+        bcc=planned.bcc,
+        attachments=tuple(
+            Attachment(name=PurePosixPath(name).name, **sequence.enclosed[name].model_dump())
+            for name in planned.attachments
+        ),
+        message_id=message_id(key, draft_id, planned.step, enrollment.inbox_id),
         reason=planned.reason,
-        content_sha=content,
-        approved_sha=content,
-        approved_by="the sequence",
+        content_sha="",
+        outcome=HoldReason.APPROVAL if planned.held else None,
+        variant=planned.variant,
+        opener=planned.place.opener,
+        company=planned.place.company if limits and limits.per_company else None,
+        domain=planned.place.domain if limits and limits.per_domain else None,
     )
+    sha = content_sha(draft)
+    if planned.held:
+        return replace(draft, content_sha=sha)
+    return replace(draft, content_sha=sha, approved_sha=sha, approved_by="the sequence")
+
+
+def _create(planned: Planned, enrollment: Enrollment, sequence: Sequence | None, ledger: Ledger) -> None:
+    if sequence is None or ledger.drafts.made(enrollment.id, planned.step):
+        return
+    thread = _thread_for(planned, enrollment, ledger)
+    draft = draft_of(planned, enrollment, thread, sequence, ledger, ledger.instance_key())
     if ledger.drafts.add(draft):
-        ledger.threads.tag(thread.id, follow_up_label(draft_id))
+        ledger.threads.tag(thread.id, follow_up_label(draft.id))
+        ledger.enrollments.sleep(enrollment.id, None)
 
 
 def _thread_for(planned: Planned, enrollment: Enrollment, ledger: Ledger) -> Thread:

@@ -1,15 +1,17 @@
 """Story: a human says yes: to a letter that waits, to one that was refused, to a person who is paused."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from engine.addresses import contact
-from engine.advance import advance
+from engine.advance import advance, look_ahead
 from engine.errors import NotFound, Refused
-from engine.model import Enrollment
-from engine.plan import Waiting
+from engine.hours import Absence
+from engine.model import Draft
+from engine.plan import Planned, Waiting, calendar_of
 from engine.seams import Clock
 from engine.states import DraftState
-from engine.store import Ledger, Store
+from engine.store import Ledger, Life, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +36,23 @@ def resume(email: str, *, by: str, store: Store, clock: Clock) -> list[Resumed]:
         if not paused:
             raise NotFound(f"nobody called {email} is paused")
         ledger.threads.lock([each.id for each in ledger.threads.of_people([contact(email)], ())])
-        return [_resume(enrollment, ledger) for enrollment in paused]
+        return [_resume(life, ledger) for life in paused]
 
 
-def _resume(enrollment: Enrollment, ledger: Ledger) -> Resumed:
-    ledger.threads.lock([enrollment.thread_id])
+def _resume(life: Life, ledger: Ledger) -> Resumed:
+    """The time between did not use up a wait; so nothing bursts out at once."""
+    enrollment = life.enrollment
     ledger.enrollments.resume(enrollment, variables=enrollment.variables, version=enrollment.version)
-    planned = advance(ledger.enrollments.lock(enrollment.id), ledger)
-    return Resumed(enrollment.id, planned.reason if isinstance(planned, Waiting) else None)
+    ledger.past.be_away(enrollment.id, Absence(life.since, ledger.now))
+    active = ledger.enrollments.lock(enrollment.id)
+    pending = ledger.drafts.of(enrollment.id)
+    if pending is None:
+        planned = advance(active, ledger)
+        return Resumed(enrollment.id, planned.reason if isinstance(planned, Waiting) else None)
+    planned = look_ahead(active, ledger, besides=pending).plan
+    if isinstance(planned, Planned) and planned.step == pending.step:
+        ledger.drafts.redate(pending, send_at=planned.send_at, why=planned.reason)
+    return Resumed(enrollment.id, None)
 
 
 def approve(draft_id: str, *, by: str, store: Store, clock: Clock) -> Approved:
@@ -52,7 +63,7 @@ def approve(draft_id: str, *, by: str, store: Store, clock: Clock) -> Approved:
             raise NotFound(f"there is no draft {draft_id}")
         match draft.state:
             case DraftState.HELD:
-                done = ledger.drafts.approve(draft, by=by, send_at=max(draft.send_at, ledger.now))
+                done = ledger.drafts.approve(draft, by=by, send_at=_hour(draft, ledger))
             case DraftState.FAILED:
                 done = ledger.drafts.retry(draft)
             case _:
@@ -60,3 +71,12 @@ def approve(draft_id: str, *, by: str, store: Store, clock: Clock) -> Approved:
         if not done:
             raise Refused(f"{draft_id} was called back or changed meanwhile")
     return Approved(draft_id)
+
+
+def _hour(draft: Draft, ledger: Ledger) -> datetime:
+    """Its own; or, if that has passed, as soon as this person may be written to: a yes on a Sunday is no Sunday's mail."""
+    if draft.send_at >= ledger.now or draft.enrollment_id is None:
+        return max(draft.send_at, ledger.now)
+    enrollment = ledger.enrollments.get(draft.enrollment_id)
+    sequence = ledger.enrollments.version(enrollment.version)
+    return calendar_of(sequence, enrollment.variables).next_open(ledger.now).at

@@ -1,12 +1,14 @@
 """Story: a human says stop, for one person, or for good."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from engine.addresses import contact, domain, valid_address
 from engine.errors import NotFound, Refused
 from engine.seams import Clock
+from engine.sequence import Sequence
 from engine.states import StopReason
-from engine.store import CalledBack, Reach, Store
+from engine.store import CalledBack, Ledger, Reach, Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,28 @@ def suppress(whom: str, *, why: str, by: str, store: Store, clock: Clock) -> Rec
         ledger.inbound.suppress(key, why)
         people = frozenset(ledger.enrollments.living_at(key))
         return _receipt(ledger.call_back(Reach(threads=(), contacts=people), StopReason.SUPPRESSED))
+
+
+def pause_what_fails(ended: Iterable[str], ledger: Ledger) -> None:
+    """A sequence that bounces, or is called spam, too often pauses itself and says so."""
+    for version in {ledger.enrollments.get(each).version for each in ended}:
+        sequence = ledger.enrollments.version(version)
+        if why := _fails(sequence, ledger):
+            ledger.enrollments.pause_sequence(sequence.name, why)
+
+
+def _fails(sequence: Sequence, ledger: Ledger) -> str | None:
+    rule, sent = sequence.pause_if, ledger.enrollments.letters(sequence.name)
+    if sent < rule.min_sent:
+        return None
+    for name, reason, most in (
+        ("bounce_rate", StopReason.BOUNCED, rule.bounce_rate),
+        ("complaint_rate", StopReason.COMPLAINED, rule.complaint_rate),
+    ):
+        number = ledger.enrollments.failures(sequence.name, reason)
+        if number / sent > most:
+            return f"{name}: {number} of {sent:,} letters, more than {most:.1%}"
+    return None
 
 
 def _domain(key: str, whom: str) -> str:

@@ -22,7 +22,17 @@ from engine.compose import compose
 from engine.errors import NoAnswer, PermanentFailure, TemporaryFailure
 from engine.model import Draft, Pace, Sent, Withdrawn
 from engine.seams import Clock, Mailbox
-from engine.settle import InDoubt, Outcome, called_off, departed, doubted, given_up, postponed
+from engine.settle import (
+    InDoubt,
+    Outcome,
+    called_off,
+    departed,
+    doubted,
+    given_up,
+    moved_on,
+    no_room,
+    postponed,
+)
 from engine.store import Ledger, Store
 
 log = logging.getLogger("relent.dispatch")
@@ -90,7 +100,10 @@ def _send(draft: Draft, hands: _Hands) -> Outcome:
     gate = _Gate(draft, hands)
     try:
         with hands.store.reading(hands.clock.now()) as ledger:
-            letter = compose(draft, ledger.threads.messages(draft.thread_id))
+            full = no_room(draft, ledger)
+            letter = compose(draft, ledger.threads.messages(draft.thread_id), ledger.drafts.files(draft))
+        if full:
+            return _write_down(draft, lambda ledger: moved_on(draft, full, ledger=ledger), hands)
         answer = hands.mailbox.send(letter, gate)
     except (TemporaryFailure, SQLAlchemyError) as failure:
         why, wait = str(failure), _back_off(draft, hands.pace)

@@ -14,6 +14,8 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's: no i, l, o, u to 
 _TIME_DIGITS, _CHANCE_DIGITS = 10, 14
 _CHANCES = 32**_CHANCE_DIGITS
 
+#: Before the label that somebody gave an answer, on its thread.
+ANSWER = "reply:"
 FOLLOW_UP = "follow-up:"
 
 
@@ -50,6 +52,11 @@ def message_id(key: bytes, draft_id: str, step: str, sender: str) -> str:
     """
     digest = hmac.digest(key, f"{draft_id}|{step}".encode(), hashlib.sha256)
     return f"<{b32encode(digest).decode()[:26].lower()}@{sender.rpartition('@')[2]}>"
+
+
+def answer_label(label: str) -> str:
+    """What a human has called an answer."""
+    return f"{ANSWER}{label}"
 
 
 def follow_up_label(draft_id: str) -> str:

@@ -1,6 +1,7 @@
 """The records: nouns, frozen and innocent. They know neither the database that keeps them nor the story they are in."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -32,6 +33,8 @@ class Enrollment:
     reason: str | None  #: why it stopped, or what it waits for
     thread_id: str  #: the thread it speaks in now; known from the first moment on
     created_at: datetime
+    company: str | None = None  #: where they work, if that can be told
+    wake_at: datetime | None = None  #: when to look again, while no draft is pending
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +46,25 @@ class Thread:
     contact: str
     subject: str
     enrollment_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """A file that goes with a letter. What is in it is kept once, however many letters carry it."""
+
+    name: str
+    content_type: str
+    sha: str  #: the SHA-256 of what is in it
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enclosure:
+    """A file in the envelope."""
+
+    name: str
+    content_type: str
+    content: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +95,14 @@ class Draft:
     attempt: int = 0
     outcome: str | None = None  #: what became of it, in a word or in the server's own words
     recalled: str | None = None  #: somebody answered while it was leaving: it must not be put back
+    variant: str | None = None  #: which of several ways to say it
+    opener: bool = False  #: the first letter of a conversation: it stands back when there is little room
+    company: str | None = None  #: only where a limit counts it
+    domain: str | None = None  #: the same
+    html: str | None = None  #: the same words with more than plain text can show
+    cc: tuple[str, ...] = ()
+    bcc: tuple[str, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +124,8 @@ class Message:
     draft_id: str | None = None
     enrollment_id: str | None = None
     step: str | None = None
+    html: str | None = None
+    cc: tuple[str, ...] = ()  #: blind copies stay with the draft
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +140,10 @@ class Letter:
     text: str
     in_reply_to: str | None = None
     references: tuple[str, ...] = ()
+    html: str | None = None
+    cc: tuple[str, ...] = ()
+    bcc: tuple[str, ...] = ()
+    attachments: tuple[Enclosure, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +175,11 @@ class Pace:
     )  #: how long an answer to a webhook waits for a letter in the air
 
 
-def content_sha(*, sender: str, to: str, subject: str, text: str, thread_id: str) -> str:
-    """What an approval is bound to: change a word, and it is another letter."""
-    return hashlib.sha256("\0".join((sender, to, subject, text, thread_id)).encode()).hexdigest()
+def content_sha(draft: Draft) -> str:
+    """What an approval is bound to: change a word, a reader or a file, and it is another letter."""
+    said = "\0".join((draft.inbox_id, draft.to, draft.subject, draft.text, draft.thread_id))
+    if draft.html is not None or draft.cc or draft.bcc or draft.attachments:
+        # only then, so that what was approved before there was more than text stays approved
+        files = [(each.name, each.content_type, each.sha) for each in draft.attachments]
+        said += "\0" + json.dumps([draft.html, draft.cc, draft.bcc, files])
+    return hashlib.sha256(said.encode()).hexdigest()

@@ -1,25 +1,60 @@
-"""Sequence + enrollment + history + now -> the next draft, or why there is none. Pure."""
+"""Sequence + enrollment + history + now -> what comes next, or why nothing does. Pure.
 
-import unicodedata
+Preview, simulation, tests in a file and production are this one function with another clock and another diary.
+"""
+
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from zoneinfo import ZoneInfo
+from typing import Any
 
+from engine.addresses import domain
+from engine.companies import company
 from engine.errors import Refused
-from engine.hours import add, next_open
+from engine.hours import Absence, Calendar, calendar, country_of, parse_country
+from engine.limits import Diary, Place, next_room
+from engine.measures import Wait, parse_zone
 from engine.model import Enrollment
-from engine.render import gaps, render
-from engine.sequence import Sequence, Step, parse_zone
+from engine.render import holds
+from engine.sequence import Sequence, Step
 from engine.states import EnrollmentState
+from engine.wording import Say, chosen, known_of, lacking, say_errand, word
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A step that has left, and when it really did."""
+    """A mail that has left, and when it really did."""
 
     step: str
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A task that was given, a webhook that was called."""
+
+    step: str
+    at: datetime
+    ended: datetime | None = None  #: when the task was done
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """Something that this person did, or that was done to them elsewhere."""
+
+    name: str
+    value: str | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What has been between us so far. Each in the order of time."""
+
+    said: tuple[Said, ...] = ()
+    done: tuple[Done, ...] = ()
+    happened: tuple[Happened, ...] = ()
+    absences: tuple[Absence, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +66,24 @@ class Planned:
     text: str
     send_at: datetime
     reason: str  #: why then
+    place: Place
+    html: str | None = None
+    variant: str | None = None
+    cc: tuple[str, ...] = ()
+    bcc: tuple[str, ...] = ()
+    attachments: tuple[str, ...] = ()
+    held: bool = False  #: a human must release it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Errand:
+    """The next thing to do that is no letter: give somebody a task, call a webhook."""
+
+    step: str
+    kind: str
+    at: datetime
+    says: Mapping[str, Any]
+    due: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,93 +93,288 @@ class NothingLeft:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """No letter can be planned, and this is what it waits for."""
+    """Nothing can be planned, and this is what it waits for; until then at most, if there is a then."""
 
     reason: str
+    until: datetime | None = None
+
+
+Plan = Planned | Errand | NothingLeft | Waiting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """Somebody who is written to, as far as it stays the same from the first letter to the last."""
+
+    known: Mapping[str, Any]
+    calendar: Calendar
+    missing: str | None  #: what has to be known before the first letter
+
+
+def reader_of(sequence: Sequence, email: str, variables: Mapping[str, str]) -> Reader:
+    """Raises Refused when their zone or country is none."""
+    return Reader(
+        known=known_of(sequence, email, variables),
+        calendar=calendar_of(sequence, variables),
+        missing=lacking(sequence, variables),
+    )
 
 
 def plan(
-    sequence: Sequence, enrollment: Enrollment, history: tuple[Said, ...], now: datetime
-) -> Planned | NothingLeft | Waiting:
+    sequence: Sequence,
+    enrollment: Enrollment,
+    history: History,
+    now: datetime,
+    *,
+    diary: Diary | None = None,
+    winners: Mapping[str, str] | None = None,
+    reader: Reader | None = None,
+    say: Say = word,
+) -> Plan:
+    """`winners`: by step, the variant that everybody gets from now on. `reader`: whoever asks often keeps it."""
     if enrollment.state != EnrollmentState.ACTIVE:
         return Waiting(enrollment.reason or enrollment.state)
-    said = {entry.step for entry in history}
-    step = next((step for step in sequence.steps if step.id not in said), None)
-    if step is None:
-        return NothingLeft()
-    if missing := lacking(sequence, enrollment.variables):
-        return Waiting(missing)
-    subject, text = _words(step, variables_for(sequence, enrollment.email, enrollment.variables))
-    send_at, reason = _hour(sequence, step, enrollment, history, now)
-    return Planned(step=step.id, subject=subject, text=text, send_at=send_at, reason=reason)
+    reader = reader or reader_of(sequence, enrollment.email, enrollment.variables)
+    if reader.missing:
+        return Waiting(reader.missing)
+    walk = _Walk(sequence=sequence, enrollment=enrollment, history=history, now=now, reader=reader)
+    try:
+        walk.through(sequence.steps, ())
+    except _Next as found:
+        return _what(found, walk, diary or Diary(), winners or {}, say)
+    return NothingLeft()
 
 
-def lacking(sequence: Sequence, variables: Mapping[str, str]) -> str | None:
-    """What is missing before anybody is written to: `company is missing`. Every step is looked at, not the first only."""
-    needed = list(sequence.requires)
-    for step in sequence.steps:
-        needed += [*gaps(step.subject or ""), *gaps(step.body)]
-    known = variables_for(sequence, "somebody", variables)
-    missing = [name for name in dict.fromkeys(needed) if not known.get(name, "").strip()]
-    if not missing:
+def calendar_of(sequence: Sequence, variables: Mapping[str, str]) -> Calendar:
+    """This person's own hours. Raises Refused when their zone or country is none."""
+    try:
+        zone = zone_of(sequence, variables)
+        return calendar(sequence.schedule, zone, _country_of(sequence, variables, zone))
+    except ValueError as error:
+        raise Refused(str(error)) from error
+
+
+def zone_of(sequence: Sequence, variables: Mapping[str, str]) -> str:
+    schedule = sequence.schedule
+    if schedule is None:
+        return "UTC"
+    if schedule.timezone != "recipient":
+        return schedule.timezone
+    own = _own("timezone", sequence, variables)
+    try:
+        return parse_zone(own) if own else schedule.fallback_timezone
+    except ValueError as error:
+        raise Refused(f"timezone: {error}") from error
+
+
+def _country_of(sequence: Sequence, variables: Mapping[str, str], zone: str) -> str | None:
+    """Their own word for it; else where their clock stands."""
+    if sequence.schedule is None or sequence.schedule.holidays != "recipient":
         return None
-    return f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
+    own = _own("country", sequence, variables)
+    try:
+        return parse_country(own) if own else country_of(zone)
+    except ValueError as error:
+        raise Refused(f"country: {error}") from error
 
 
-def rehearse(sequence: Sequence, email: str, variables: Mapping[str, str]) -> None:
-    """Say every step once, to nobody. Raises Refused when one of them cannot be said."""
-    known = variables_for(sequence, email, variables)
-    for step in sequence.steps:
-        try:
-            _words(step, known)
-        except Refused as error:
-            raise Refused(f"{step.id}: {error}") from error
+def _own(name: str, sequence: Sequence, variables: Mapping[str, str]) -> str:
+    return variables.get(name, "").strip() or sequence.defaults.get(name, "").strip()
 
 
-def variables_for(sequence: Sequence, email: str, variables: Mapping[str, str]) -> dict[str, str]:
-    """What a template sees: the person's own words, else the sequence's defaults. An empty cell says nothing."""
-    given = {name: value for name, value in variables.items() if value.strip()}
-    return {**sequence.defaults, **given, "email": email}
+def place_of(enrollment: Enrollment, sequence: Sequence, step: str, *, opener: bool) -> Place:
+    """Everything that a limit can count about this letter."""
+    return Place(
+        inbox=enrollment.inbox_id,
+        company=company(enrollment.contact),
+        domain=domain(enrollment.contact),
+        opener=opener,
+        seed=seed_of(sequence, enrollment.contact, step),
+    )
 
 
-def zone_of(sequence: Sequence, variables: Mapping[str, str]) -> ZoneInfo:
-    if sequence.schedule is None:
-        return ZoneInfo("UTC")
-    if sequence.schedule.timezone != "recipient":
-        return ZoneInfo(sequence.schedule.timezone)
-    own = variables_for(sequence, "", variables).get("timezone", "").strip()
-    return ZoneInfo(parse_zone(own) if own else sequence.schedule.fallback_timezone)
+def seed_of(sequence: Sequence, person: str, step: str) -> str:
+    """What chance is drawn from: never from what is new each time."""
+    return f"{sequence.name}/{person}/{step}"
 
 
-def _words(step: Step, variables: Mapping[str, str]) -> tuple[str | None, str]:
-    text = render(step.body, variables).strip()
-    if not text:
-        raise Refused("the text is empty")
-    return (None if step.subject is None else _one_line(render(step.subject, variables))), text + "\n"
+# --- the way through the steps ---
 
 
-def _one_line(subject: str) -> str:
-    """A header is one line; a control character in it is somebody's attempt to write another header."""
-    subject = subject.strip()
-    if not subject:
-        raise Refused("the subject is empty")
-    if any(unicodedata.category(letter) in {"Cc", "Zl", "Zp"} for letter in subject):
-        raise Refused("the subject has a line break or a control character in it")
-    return subject
+class _Next(Exception):
+    """Found: the first thing that has not been yet."""
+
+    def __init__(self, step: Step, at: datetime, reason: str) -> None:
+        super().__init__()
+        self.step, self.at, self.reason = step, at, reason
 
 
-def _hour(
-    sequence: Sequence, step: Step, enrollment: Enrollment, history: tuple[Said, ...], now: datetime
-) -> tuple[datetime, str]:
-    zone = zone_of(sequence, enrollment.variables)
-    if history:
-        since, whose = history[-1].at, history[-1].step
-    else:
-        since, whose = enrollment.created_at, "enrolment"
-    due = add(step.after, since, zone)
-    opening = next_open(max(due, now), sequence.schedule, zone)
-    if opening.reason:
-        return opening.at, opening.reason
-    if due < now and history:
-        return opening.at, f"{step.after} after {whose} has passed already"
-    return opening.at, f"{step.after} after {whose}" if step.after.amount else f"right after {whose}"
+@dataclass(slots=True, kw_only=True)
+class _Walk:
+    """Top to bottom, along what has been, until something has not."""
+
+    sequence: Sequence
+    enrollment: Enrollment
+    history: History
+    now: datetime
+    reader: Reader
+    since: datetime = field(
+        init=False
+    )  #: when the last letter really left, or the last wait for something ended
+    whose: str = field(default="enrolment", init=False)
+    said: dict[str, datetime] = field(init=False)
+    done: dict[str, Done] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.since = self.enrollment.created_at
+        self.said = {entry.step: entry.at for entry in self.history.said}
+        self.done = {entry.step: entry for entry in self.history.done}
+
+    def through(self, steps: tuple[Step, ...], waits: tuple[Wait, ...]) -> None:
+        """`waits`: what a choice around these steps has asked for, until the next letter has used it up."""
+        for step in steps:
+            if step.when is not None and not self._was_here(step) and not holds(step.when, self.reader.known):
+                continue
+            whose = self.whose
+            self._pass(step, (*waits, step.after))
+            if self.whose != whose:
+                waits = ()
+
+    def _pass(self, step: Step, waits: tuple[Wait, ...]) -> None:
+        match step.kind:
+            case "mail":
+                self._pass_mail(step, waits)
+            case "task" | "webhook":
+                self._pass_errand(step, waits)
+            case "wait_for":
+                self._pass_wait(step, waits)
+            case _:
+                self.through(self._chosen(step), waits)
+
+    def _pass_mail(self, step: Step, waits: tuple[Wait, ...]) -> None:
+        if step.id not in self.said:
+            self._from_the_last_letter()
+            raise _Next(step, self._after(waits), self._words(waits))
+        self._from(step.id, self.said[step.id])
+
+    def _pass_errand(self, step: Step, waits: tuple[Wait, ...]) -> None:
+        if step.id not in self.done:
+            self._from_the_last_letter()
+            raise _Next(step, self._after(waits), self._words(waits))
+        done = self.done[step.id]
+        if step.blocking and done.ended is None:
+            raise _Next(step, done.at, f"{step.id} is not done")
+        if step.blocking and done.ended and done.ended > self.since:
+            self._from(step.id, done.ended)
+
+    def _pass_wait(self, step: Step, waits: tuple[Wait, ...]) -> None:
+        begin = self._after(waits)
+        end = self._add(step.up_to or Wait(0, "d"), begin)
+        came = self._came(step, end)
+        if any(map(self._was_here, step.then)) or (came and not any(map(self._was_here, step.otherwise))):
+            self._from(step.id, max(begin, came.at) if came else begin)
+            self.through(step.then, ())
+        elif self.now >= end or any(map(self._was_here, step.otherwise)):
+            self._from(step.id, end)
+            self.through(step.otherwise, ())
+        else:
+            raise _Next(step, end, f"waits for {step.wait_for}")
+
+    def _came(self, step: Step, end: datetime) -> Happened | None:
+        """What came before the wait began counts too, if it came after enrolment."""
+        name, _, value = (step.wait_for or "").partition("(")
+        wanted = value.rstrip(")").strip().strip("\"'")
+        for event in self.history.happened:
+            in_time = self.enrollment.created_at <= event.at <= min(end, self.now)
+            if in_time and event.name == name.strip() and wanted in ("", event.value):
+                return event
+        return None
+
+    def _chosen(self, step: Step) -> tuple[Step, ...]:
+        """Who has gone one way stays on it, whatever is known by now."""
+        for choice in step.choose or ():
+            if any(map(self._was_here, choice.steps)):
+                return choice.steps
+        return chosen(step, self.reader.known)
+
+    def _was_here(self, step: Step) -> bool:
+        return step.id in self.said or step.id in self.done or any(map(self._was_here, step.inner))
+
+    def _from_the_last_letter(self) -> None:
+        """Which may be one that the file has no more, or has further down: no wait is counted from before it."""
+        last = max(self.history.said, key=lambda said: said.at, default=None)
+        if last and last.at > self.since:
+            self._from(last.step, last.at)
+
+    def _from(self, whose: str, since: datetime) -> None:
+        self.since, self.whose = since, whose
+
+    def _after(self, waits: tuple[Wait, ...]) -> datetime:
+        at = self.since
+        for wait in waits:
+            at = self._add(wait, at) if wait.amount else at
+        return at
+
+    def _add(self, wait: Wait, since: datetime) -> datetime:
+        return self.reader.calendar.add_around(wait, since, self.history.absences)
+
+    def _words(self, waits: tuple[Wait, ...]) -> str:
+        real = [str(wait) for wait in waits if wait.amount]
+        return f"{' and '.join(real)} after {self.whose}" if real else f"right after {self.whose}"
+
+
+def _what(found: _Next, walk: _Walk, diary: Diary, winners: Mapping[str, str], say: Say) -> Plan:
+    step = found.step
+    if step.kind == "mail":
+        return _letter(found, walk, diary, winners, say)
+    if step.kind == "wait_for" or step.id in walk.done:
+        return Waiting(found.reason, found.at if step.kind == "wait_for" else None)
+    return Errand(
+        step=step.id,
+        kind=step.kind,
+        at=max(found.at, walk.now),
+        says=say_errand(step, walk.reader.known),
+        due=walk.reader.calendar.add(step.due, max(found.at, walk.now)) if step.due else None,
+    )
+
+
+def _letter(found: _Next, walk: _Walk, diary: Diary, winners: Mapping[str, str], say: Say) -> Planned:
+    step, sequence, enrollment = found.step, walk.sequence, walk.enrollment
+    worded = say(step, sequence, walk.reader.known, person=enrollment.contact, winner=winners.get(step.id))
+    place = place_of(enrollment, sequence, step.id, opener=not walk.said)
+    earliest, reason = _earliest(found, walk)
+    room = next_room(earliest, place, calendar=walk.reader.calendar, sequence=sequence, diary=diary)
+    return Planned(
+        step=step.id,
+        subject=worded.subject,
+        text=worded.text,
+        html=worded.html,
+        variant=worded.variant,
+        cc=worded.cc,
+        bcc=worded.bcc,
+        attachments=step.attachments,
+        send_at=room.at,
+        reason=room.reason or reason,
+        place=place,
+        held=needs_a_yes(step, sequence, first=not walk.said),
+    )
+
+
+def _earliest(found: _Next, walk: _Walk) -> tuple[datetime, str]:
+    """Its wait is over, it is not in the past, and nobody is away."""
+    at, reason = found.at, found.reason
+    if at < walk.now and walk.said:
+        reason = f"{found.reason} has passed already"
+    at = max(at, walk.now)
+    for absence in sorted(walk.history.absences, key=lambda absence: absence.since):
+        if absence.since <= at < absence.until:
+            at, reason = absence.until, "away until then"
+    return at, reason
+
+
+def needs_a_yes(step: Step, sequence: Sequence, *, first: bool) -> bool:
+    """Must a human release this letter? The step's own word counts more than the rule above."""
+    if step.approve is not None:
+        return step.approve
+    steps = sequence.approval.steps
+    return steps == "all" or (steps == "first" and first) or (isinstance(steps, tuple) and step.id in steps)

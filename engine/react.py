@@ -4,20 +4,32 @@ This is the cancel path. When `react` has returned, nothing more goes out to who
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from time import monotonic, sleep
 
+from engine.absence import day_of_return
 from engine.addresses import contact
+from engine.advance import advance, look_ahead
+from engine.brake import pause_what_fails
+from engine.companies import company
 from engine.errors import StillSending
-from engine.events import Bounce, Complaint, Event, Incoming
-from engine.model import Message, Pace
+from engine.events import AutoReply, Bounce, Complaint, Event, Incoming
+from engine.model import Draft, Enrollment, Message, Pace
+from engine.plan import Planned, calendar_of
 from engine.seams import Clock
-from engine.states import DraftState, HoldReason, StopReason
+from engine.states import DraftState, EnrollmentState, HoldReason, StopReason
 from engine.store import Ledger, Reach, Store
-from engine.verdict import Hold, Stop, verdict
+from engine.verdict import ABSENCE, Hold, Stop, absence, stop_scope, verdict
 
 _SOURCE = "agentmail"
 _POLL = 0.005
+#: The line in a sequence's `stop:` that speaks of it.
+_RULE = {
+    StopReason.REPLIED: "reply",
+    StopReason.BOUNCED: "bounce",
+    StopReason.COMPLAINED: "complaint",
+    StopReason.UNSUBSCRIBED: "unsubscribe",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +82,37 @@ def note_unreadable(event_id: str, raw: bytes, why: str, *, store: Store, clock:
 def _whom(event: Event, ledger: Ledger) -> Reach | None:
     """The conversation it speaks of, and the person wherever a sequence speaks to them. None: nobody of ours."""
     inbox = contact(event.inbox_id)
-    answered = _ids(event)
-    threads = ledger.threads.spoken_of(inbox, event.thread_id, answered)
+    threads = ledger.threads.spoken_of(inbox, event.thread_id, _ids(event))
     contacts = {thread.contact for thread in threads if thread.contact and thread.enrollment_id}
-    if isinstance(event, Incoming) and event.sender:
-        sender = contact(event.sender)
-        if ledger.threads.followed_up_from(inbox, sender):
-            contacts.add(sender)
-    if not threads and not contacts:
+    sender = contact(event.sender) if isinstance(event, Incoming) and event.sender else None
+    if sender and ledger.threads.followed_up_from(inbox, sender):
+        contacts.add(sender)
+    found = [thread.id for thread in threads]
+    if isinstance(said := verdict(event), Stop):
+        found += _colleagues(said, {*contacts, *([sender] if sender else [])}, inbox, ledger)
+    if not found and not contacts:
         return None
-    return Reach(threads=tuple(thread.id for thread in threads), contacts=frozenset(contacts))
+    return Reach(
+        threads=tuple(dict.fromkeys(found)),
+        contacts=frozenset(contacts),
+        home=threads[-1].id if threads else None,
+    )
+
+
+def _colleagues(said: Stop, people: set[str], inbox: str, ledger: Ledger) -> list[str]:
+    """The threads of those at the same company whose sequence stops for any of them.
+
+    Written to from this inbox, or in the sequence that the answer is about: a pool has many inboxes.
+    """
+    companies = {employer for person in people if (employer := company(person))}
+    about = {life.sequence for person in people for life in ledger.enrollments.living(person)}
+    return [
+        one.thread_id
+        for employer in sorted(companies)
+        for one in ledger.enrollments.colleagues(employer)
+        if (one.inbox_id == inbox or one.sequence in about)
+        and stop_scope(_RULE[said.reason], ledger.enrollments.version(one.version)) == "company"
+    ]
 
 
 def _respond(event: Event, reach: Reach | None, ledger: Ledger) -> Reaction:
@@ -92,14 +125,21 @@ def _respond(event: Event, reach: Reach | None, ledger: Ledger) -> Reaction:
             return Ignored("the same mail under another event's name")
         case Stop(reason):
             reaction: Reaction = _stop(event, reach, reason, ledger)
-        case Hold(reason, lasting):
-            reaction = _hold(reach, reason, ledger.now + lasting if lasting else None, ledger)
+        case Hold(reason) if isinstance(event, AutoReply):
+            reaction = _be_away(event, reach, reason, ledger)
+        case Hold(reason):
+            reaction = _hold(reach, reason, ledger)
         case None:
             reaction = Ignored("changes nothing")
     if isinstance(event, Incoming):
-        threads = reach.threads or tuple(each.id for each in ledger.threads.of_people(reach.contacts, ()))
-        _keep(event, threads[-1], ledger)
+        _keep(event, reach.home or _nearest(reach, ledger), ledger)
     return reaction
+
+
+def _nearest(reach: Reach, ledger: Ledger) -> str:
+    """A letter in a thread of its own is kept with the person who wrote it, else with their colleagues."""
+    own = ledger.threads.of_people(reach.contacts, ())
+    return own[-1].id if own else reach.threads[-1]
 
 
 def _stop(event: Event, reach: Reach, reason: StopReason, ledger: Ledger) -> Reaction:
@@ -109,23 +149,102 @@ def _stop(event: Event, reach: Reach, reason: StopReason, ledger: Ledger) -> Rea
             return Ignored("about somebody else")  # a copy to another address says nothing about this person
         for person in sorted(persons) if isinstance(event, Complaint) else ():
             ledger.inbound.suppress(person, reason)
-    called_back = ledger.call_back(reach, reason)
+    sparing = _spared(reach, reason, ledger)
+    if sparing.everybody:
+        return Ignored(f"the sequence does not stop for {_RULE[reason]}")
+    called_back = ledger.call_back(reach, reason, sparing=sparing.enrollments)
+    if isinstance(event, Bounce | Complaint):
+        pause_what_fails(called_back.enrollments, ledger)
     return Stopped(reason, tuple(called_back.drafts), tuple(called_back.in_the_air))
 
 
-def _hold(reach: Reach, reason: HoldReason, until: datetime | None, ledger: Ledger) -> Reaction:
-    """A hold does not use up the wait: what was three days off is three days off when it ends."""
-    later = until - ledger.now if until else timedelta(0)
-    waiting = ledger.waiting(reach)
+@dataclass(frozen=True, slots=True)
+class _Spared:
+    """Those whose sequence says `never`."""
+
+    enrollments: frozenset[str]
+    everybody: bool
+
+
+def _spared(reach: Reach, reason: StopReason, ledger: Ledger) -> _Spared:
+    lives = ledger.lives(reach)
+    spared = frozenset(
+        one.id for one in lives if stop_scope(_RULE[reason], ledger.enrollments.version(one.version)) is None
+    )
+    return _Spared(spared, bool(lives) and len(spared) == len(lives))
+
+
+def _hold(reach: Reach, reason: HoldReason, ledger: Ledger) -> Reaction:
+    """Until a human says so. A letter that is leaving cannot be held; what would come after it can."""
     held = [
         draft
-        for draft in waiting
-        if (until is None or draft.state != DraftState.HELD)  # an absence does not loosen a firmer hold
-        and ledger.drafts.hold(draft, reason, send_at=draft.send_at + later, until=until)
+        for draft in ledger.waiting(reach)
+        if ledger.drafts.hold(draft, reason, send_at=draft.send_at, until=None)
     ]
-    if until is None:  # a letter that is leaving cannot be held; what would come after it can
-        ledger.pause(reach, reason, but_not={draft.enrollment_id for draft in held})
-    return Held(reason, tuple(draft.id for draft in held), until)
+    ledger.pause(reach, reason, but_not={draft.enrollment_id for draft in held})
+    return Held(reason, tuple(draft.id for draft in held), None)
+
+
+def _be_away(event: AutoReply, reach: Reach, reason: HoldReason, ledger: Ledger) -> Reaction:
+    """A hold does not use up the wait: what was three days off is three days off when it ends."""
+    waiting = ledger.waiting(reach)
+    held, ends = [], []
+    for life in ledger.lives(reach):
+        draft = next((draft for draft in waiting if draft.enrollment_id == life.id), None)
+        until = _note_absence(event, life, ledger)
+        ends.append(until)
+        if draft is None:
+            _sleep_on(life, until, reason, ledger)
+        elif _is_firmer(draft, until):
+            continue
+        elif ledger.drafts.hold(draft, reason, send_at=_redated(draft, life, until, ledger), until=until):
+            held.append(draft.id)
+    for draft in waiting:
+        until = ledger.now + ABSENCE
+        if draft.enrollment_id is None and not _is_firmer(draft, until):  # nobody's sequence: as by default
+            ends.append(until)
+            if ledger.drafts.hold(draft, reason, send_at=draft.send_at + ABSENCE, until=until):
+                held.append(draft.id)
+    known = [end for end in ends if end is not None]
+    return Held(reason, tuple(held), max(known) if len(known) == len(ends) and known else None)
+
+
+def _note_absence(event: AutoReply, life: Enrollment, ledger: Ledger) -> datetime | None:
+    """Until when; None: until a human says so."""
+    sequence = ledger.enrollments.version(life.version)
+    calendar = calendar_of(sequence, life.variables)
+    today = ledger.now.astimezone(calendar.zone).date()
+    back = day_of_return(event.subject, event.text, today)
+    away = absence(sequence.out_of_office, calendar, ledger.now, back)
+    if away is None:
+        return None
+    ledger.past.be_away(life.id, away)
+    return away.until
+
+
+def _is_firmer(draft: Draft, until: datetime | None) -> bool:
+    """An absence does not loosen a hold that lasts longer."""
+    if draft.state != DraftState.HELD or until is None:
+        return False
+    return draft.held_until is None or draft.held_until >= until
+
+
+def _redated(draft: Draft, life: Enrollment, until: datetime | None, ledger: Ledger) -> datetime:
+    """When it would leave after the absence. What a human has to release keeps its hour."""
+    if until is None:
+        return draft.send_at
+    planned = look_ahead(life, ledger, besides=draft).plan
+    if isinstance(planned, Planned) and planned.step == draft.step:
+        return planned.send_at
+    return draft.send_at + (until - ledger.now)
+
+
+def _sleep_on(life: Enrollment, until: datetime | None, reason: HoldReason, ledger: Ledger) -> None:
+    """It waits for something else than an hour: the wait grows longer."""
+    if until is None:
+        ledger.enrollments.pause([life.id], reason)
+    elif life.state == EnrollmentState.ACTIVE and ledger.drafts.of(life.id) is None:
+        advance(life, ledger)
 
 
 def _is_our_own(event: Incoming, reach: Reach, ledger: Ledger) -> bool:

@@ -74,7 +74,7 @@ def _prove(draft: Draft, *, store: Store, mailbox: Mailbox, clock: Clock) -> boo
 
 def _write_down(draft: Draft, left: bool, why: str, ledger: Ledger) -> None:
     if left:
-        letter = compose(draft, ledger.threads.messages(draft.thread_id))
+        letter = compose(draft, ledger.threads.messages(draft.thread_id), ledger.drafts.files(draft))
         departed(draft, letter, why, ledger=ledger)
     elif not ledger.drafts.disprove(draft, f"it did not leave: {why}"):
         ledger.threads.untag_ended(draft.id)

@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from engine.advance import advance
-from engine.model import Draft, Letter, Message
+from engine.advance import advance, place_of_draft
+from engine.limits import Full, next_room, room_now
+from engine.model import Draft, Enrollment, Letter, Message
+from engine.plan import calendar_of
+from engine.sequence import Sequence
 from engine.states import DraftState, HoldReason, StopReason
 from engine.store import Ledger, Reach
 
@@ -74,6 +77,41 @@ def postponed(draft: Draft, why: str, wait: timedelta, *, ledger: Ledger) -> Out
     return _ended_meanwhile(draft, ledger)
 
 
+def no_room(draft: Draft, ledger: Ledger) -> Full | None:
+    """Its hour has come; but does a limit of its sequence say no?"""
+    found = _sequence_of(draft, ledger)
+    if found is None or (limits := found[1].limits) is None:
+        return None
+    sent, waiting = ledger.diaries.sent(limits), ledger.diaries.booked(limits)
+    return room_now(
+        ledger.now, place_of_draft(draft, found[1]), sequence=found[1], sent=sent, waiting=waiting
+    )
+
+
+def moved_on(draft: Draft, full: Full, *, ledger: Ledger) -> Outcome:
+    """It waits for the next hour in which there is room."""
+    ledger.threads.lock([draft.thread_id])
+    found = _sequence_of(draft, ledger)
+    if found is None:
+        return postponed(draft, full.why, timedelta(minutes=1), ledger=ledger)
+    enrollment, sequence = found
+    place, diary = place_of_draft(draft, sequence), ledger.diaries.booked(sequence.limits)
+    diary.strike(place, draft.send_at)
+    calendar = calendar_of(sequence, enrollment.variables)
+    room = next_room(full.until, place, calendar=calendar, sequence=sequence, diary=diary)
+    why = room.reason or f"{full.why} until then"
+    if ledger.drafts.move_on(draft, send_at=room.at, why=why):
+        return Postponed(draft.id, why)
+    return _ended_meanwhile(draft, ledger)
+
+
+def _sequence_of(draft: Draft, ledger: Ledger) -> tuple[Enrollment, Sequence] | None:
+    if draft.enrollment_id is None:
+        return None
+    enrollment = ledger.enrollments.get(draft.enrollment_id)
+    return enrollment, ledger.enrollments.version(enrollment.version)
+
+
 def given_up(draft: Draft, why: str, *, ledger: Ledger) -> Outcome:
     ledger.threads.lock([draft.thread_id])
     if ledger.drafts.give_up(draft, why):
@@ -141,4 +179,6 @@ def _as_message(draft: Draft, letter: Letter, now: datetime) -> Message:
         draft_id=draft.id,
         enrollment_id=draft.enrollment_id,
         step=draft.step,
+        html=letter.html,
+        cc=letter.cc,
     )

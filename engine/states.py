@@ -35,6 +35,7 @@ class StopReason(StrEnum):
     COMPLAINED = "complained"  #: they called it spam; nobody here writes to them again
     UNSUBSCRIBED = "unsubscribed"  #: they said so
     SUPPRESSED = "suppressed"  #: the address came to stand on the list of those never to be written to
+    MEETING = "meeting"  #: they booked a meeting
     BY_HAND = "by_hand"  #: somebody here said so
 
 
@@ -44,6 +45,7 @@ class HoldReason(StrEnum):
     OUT_OF_OFFICE = "out_of_office"  #: an automatic reply: nobody has answered, nobody is there
     UNVERIFIED = "unverified"  #: an answer that the mail provider does not vouch for: a human looks
     LATE = "late"  #: its hour passed too long ago; nobody wants a Tuesday's note on Saturday
+    APPROVAL = "approval"  #: the sequence wants a human's yes
     CHANGED = "changed"  #: no longer what was approved
 
 
@@ -72,6 +74,7 @@ _E = EnrollmentState
 
 APPROVE = _move("approve", _D.HELD, to=_D.SCHEDULED)
 WAKE = _move("wake", _D.HELD, to=_D.SCHEDULED)
+REDATE = _move("redate", _D.SCHEDULED, to=_D.SCHEDULED)
 HOLD = _move("hold", _D.HELD, _D.SCHEDULED, _D.CLAIMED, to=_D.HELD)
 CLAIM = _move("claim", _D.SCHEDULED, to=_D.CLAIMED)
 GATE = _move("gate", _D.CLAIMED, to=_D.RELEASING)
@@ -85,7 +88,22 @@ CANCEL = _move("cancel", _D.HELD, _D.SCHEDULED, _D.CLAIMED, _D.FAILED, to=_D.CAN
 WITHDRAW = _move("withdraw", _D.RELEASING, _D.UNCERTAIN, to=_D.CANCELLED)
 
 DRAFT_MOVES = _table(
-    (APPROVE, WAKE, HOLD, CLAIM, GATE, PUT_BACK, SETTLE, GIVE_UP, DOUBT, DISPROVE, RETRY, CANCEL, WITHDRAW)
+    (
+        APPROVE,
+        WAKE,
+        REDATE,
+        HOLD,
+        CLAIM,
+        GATE,
+        PUT_BACK,
+        SETTLE,
+        GIVE_UP,
+        DOUBT,
+        DISPROVE,
+        RETRY,
+        CANCEL,
+        WITHDRAW,
+    )
 )
 
 PAUSE = _move("pause", _E.ACTIVE, _E.PAUSED, to=_E.PAUSED)

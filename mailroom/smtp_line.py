@@ -11,6 +11,7 @@ from time import monotonic
 _DOT = b".\r\n"
 _REPLY = re.compile(rb"([2-5]\d\d)(?:([ -])(.*))?", re.DOTALL)
 _MOST_LINES, _MOST_BYTES = 100, 4096
+_CHUNK = 256 * 1024
 
 
 class Line(smtplib.SMTP):
@@ -20,7 +21,8 @@ class Line(smtplib.SMTP):
 
     def send(self, s: bytes | str) -> None:  # type: ignore[override]
         self.stay_in_turn()
-        super().send(s)
+        for start in range(0, len(s), _CHUNK):  # each in its own time: what is enclosed may be large
+            super().send(s[start : start + _CHUNK])
 
     def finish(self, patience: float) -> tuple[int, bytes]:
         """The dot, in a segment of its own, and the answer to it."""

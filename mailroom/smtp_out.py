@@ -24,6 +24,7 @@ _MOST_WORDS = 300
 _GOODBYE = 2.0  # seconds that a server gets to answer QUIT; nothing depends on it
 #: The server wants a login or TLS (RFC 4954, RFC 3207). That is ours to mend, and no fault of the letter.
 _ABOUT_US = frozenset({530, 534, 535, 538})
+_CLOSING = 421  # RFC 5321, section 3.8: whatever it was asked, the server is leaving
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +55,9 @@ class SmtpTransport:
     def send(self, letter: Letter, gate: Gate) -> Sent | Withdrawn:
         """Everything but the dot, the gate, the dot. Whatever goes wrong, the connection goes with it."""
         try:
-            line = self._up_to_the_dot(letter)
+            line, refused = self._up_to_the_dot(letter)
             if gate():
-                return self._let_go(line)
+                return self._let_go(line, refused)
         except BaseException:
             self._hang_up()
             raise
@@ -76,18 +77,31 @@ class SmtpTransport:
         self._hang_up()
         self._locked_out = ""
 
-    def _up_to_the_dot(self, letter: Letter) -> Line:
-        envelope = bare_address("From", letter.sender), bare_address("To", letter.to)
+    def _up_to_the_dot(self, letter: Letter) -> tuple[Line, list[str]]:
+        """The line, and what was said against copies that will not be delivered."""
+        sender, to = bare_address("From", letter.sender), bare_address("To", letter.to)
+        copies = _copies(letter)
         text = dot_stuffed(to_bytes(letter, date=self._clock.now()))
         with self._nothing_has_left():
             line = self._line_in_use() or self._dial()
-            self._ask(line, "MAIL", f"FROM:<{envelope[0]}>", 250)
-            self._ask(line, "RCPT", f"TO:<{envelope[1]}>", 250, 251)
+            self._ask(line, "MAIL", f"FROM:<{sender}>", 250)
+            self._ask(line, "RCPT", f"TO:<{to}>", 250, 251)
+            refused = [words for address in copies if (words := self._refuses(line, address))]
             self._ask(line, "DATA", "", 354)
             line.send(text)
-        return line
+        return line, refused
 
-    def _let_go(self, line: Line) -> Sent:
+    def _refuses(self, line: Line, address: str) -> str | None:
+        """A letter is for whom it is to: that a copy cannot be delivered is worth a note, and does not stop it."""
+        code, words = line.docmd("RCPT", f"TO:<{address}>")
+        if code in (250, 251):
+            return None
+        told = f"the answer to RCPT for {address} was {self._quote(code, words)}"
+        if code // 100 not in (4, 5) or code == _CLOSING:
+            raise TemporaryFailure(self._tell(told))
+        return told
+
+    def _let_go(self, line: Line, refused: list[str]) -> Sent:
         """From the first byte of the dot on, only the server knows."""
         with self._nothing_has_left():
             line.stay_in_turn()  # a server that hung up, or gave up, while the gate was asked
@@ -96,7 +110,7 @@ class SmtpTransport:
         except OSError as error:
             raise NoAnswer(self._tell(f"the letter was handed over, and then {self._why(error)}")) from None
         if code // 100 == 2:
-            return Sent(self._quote(code, words))
+            return Sent("; ".join([self._quote(code, words), *refused]))
         told = self._tell(f"the answer to the letter was {self._quote(code, words)}")
         raise {4: TemporaryFailure, 5: PermanentFailure}.get(code // 100, NoAnswer)(told)
 
@@ -210,6 +224,17 @@ class SmtpTransport:
         line, self._line = self._line, None
         if line is not None:
             line.close()
+
+
+def _copies(letter: Letter) -> list[str]:
+    """Everybody else who gets it, each of them once."""
+    copies = [
+        *(bare_address("Cc", address) for address in letter.cc),
+        *(bare_address("Bcc", address) for address in letter.bcc),
+    ]
+    others = {address.lower(): address for address in copies}
+    others.pop(letter.to.lower(), None)
+    return list(others.values())
 
 
 def dot_stuffed(message: bytes) -> bytes:

@@ -12,6 +12,7 @@ from engine.store import Store, open_store
 from mailroom.local import Capture, LocalMailbox, Transport
 from mailroom.smtp_out import SmtpSettings, SmtpTransport
 from relent.config import Config, Smtp
+from webhooks.sender import Sender
 from webhooks.signature import Verifier, decode_secret
 
 
@@ -74,11 +75,29 @@ def verifier(config: Config) -> Verifier:
             "webhooks.secrets is empty: nobody could tell us that somebody answered. "
             "`relent init` makes one; or set RELENT_WEBHOOKS__SECRETS='[\"whsec_…\"]'."
         )
+    return Verifier(secrets=_secrets(config), tolerance=config.webhooks.tolerance)
+
+
+def sender(config: Config) -> Sender:
+    """Whoever checks our signature can also make it: so what goes out is signed with a secret of its own."""
+    own = config.webhooks.outbound.secret
+    if own and own in config.webhooks.secrets:
+        raise ConfigError(
+            "webhooks.outbound.secret is one of webhooks.secrets: whoever we call could forge answers. "
+            "`relent init` in an empty folder makes fresh ones."
+        )
     try:
-        secrets = tuple(decode_secret(secret.get_secret_value()) for secret in config.webhooks.secrets)
+        secret = decode_secret(own.get_secret_value()) if own else None
+    except ConfigError as error:
+        raise ConfigError(f"webhooks.outbound.secret: {error}") from None
+    return Sender(secret=secret, allow=config.webhooks.outbound.allow)
+
+
+def _secrets(config: Config) -> tuple[bytes, ...]:
+    try:
+        return tuple(decode_secret(secret.get_secret_value()) for secret in config.webhooks.secrets)
     except ConfigError as error:
         raise ConfigError(f"webhooks.secrets: {error}") from None
-    return Verifier(secrets=secrets, tolerance=config.webhooks.tolerance)
 
 
 def check_listening(config: Config) -> None:

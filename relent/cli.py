@@ -4,14 +4,12 @@ import io
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import Progress, SpinnerColumn, TextColumn
 from sqlalchemy.exc import SQLAlchemyError
 
 from engine.approve import approve as approve_draft
@@ -22,18 +20,25 @@ from engine.brake import suppress as suppress_whom
 from engine.errors import ConfigError, RelentError, SequenceError
 from engine.model import Prospect
 from engine.recover import settle_doubt
-from engine.store import Ledger, Store, in_words, migrate_url, open_store
+from engine.sequence import Sequence
+from engine.store import in_words, migrate_url
 from relent import __version__, show
 from relent.assemble import SystemClock, assemble
+from relent.cli_errands import register as register_errands
+from relent.cli_foresee import register as register_foresee
+from relent.cli_revise import register as register_revise
 from relent.config import Config, load_config
 from relent.demo import play
-from relent.enrolling import enroll_all, show_report
+from relent.enrolling import enroll_all, look_at_all, show_report
 from relent.first_day import set_up
 from relent.logs import set_up_logs
+from relent.options import AsJson, AsLines, ConfigFile, configured, looking, opened, progress
 from relent.serve import serve as listen
 from relent.worker import Worker
 from sequences.loader import load
 from sequences.people import BadRow, read_people
+from sequences.schema import render_schema
+from sequences.templates import read_attachments
 
 #: What a shell is told. Anything else that goes wrong is 1: something is wrong in the world.
 EXIT: dict[type[RelentError], int] = {ConfigError: 2, SequenceError: 2}
@@ -47,17 +52,6 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-ConfigFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        help="The configuration. [default: $RELENT_CONFIG, else ./config.yaml]",
-        show_default=False,
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
-AsLines = Annotated[bool, typer.Option("--jsonl", help="A JSON object a line.")]
 
 
 def main() -> None:
@@ -126,22 +120,45 @@ def check(
         list[Path] | None,
         typer.Argument(help="Sequences. [default: all in sequences.path]", show_default=False),
     ] = None,
+    people: Annotated[
+        Path | None, typer.Option(help="A list: who of them lacks what, and who cannot be written to.")
+    ] = None,
     config: ConfigFile = None,
 ) -> None:
     """Every mistake in these sequences, with file, line and column."""
     complaints: list[str] = []
-    for file in files or _all_sequences(_config(context, config)):
+    somebody_lacks = False
+    for file in files or _all_sequences(configured(context, config)):
         try:
             sequence = load(file)
         except SequenceError as error:
             complaints += error.complaints
         else:
-            steps = len(sequence.steps)
-            show.console.print(
-                f"{file}: good. {sequence.name}, {steps} {'mail' if steps == 1 else 'mails'}", highlight=False
-            )
+            show.console.print(f"{file}: good. {sequence.name}, {_mails(sequence)}", highlight=False)
+            somebody_lacks |= people is not None and _lacks(people, sequence)
     if complaints:
         raise SequenceError(*complaints)
+    if somebody_lacks:
+        raise typer.Exit(2)
+
+
+def _mails(sequence: Sequence) -> str:
+    mails = sum(step.kind == "mail" for step in sequence.every_step())
+    return f"{mails} {'mail' if mails == 1 else 'mails'}"
+
+
+def _lacks(people: Path, sequence: Sequence) -> bool:
+    """Is there anybody in the list who could not be enrolled and written to?"""
+    with progress(f"{sequence.name}: looking at people") as step:
+        report = look_at_all(read_people(people), sequence, progress=step)
+    show_report(report)
+    return bool(report["held"] or report["refused"])
+
+
+@app.command()
+def schema() -> None:
+    """The language as a JSON schema, for editors: point yaml-language-server at it."""
+    sys.stdout.write(render_schema())
 
 
 @app.command(name="enroll")
@@ -163,9 +180,18 @@ def enroll_people(
     given = _variables(var or [])
     sequence = load(file)
     rows = read_people(people) if people else iter([Prospect(email=email or "")])
-    with _store(_config(context, config)) as store, _progress(f"{sequence.name}: enrolling") as step:
+    settings = configured(context, config)
+    with opened(settings) as store, progress(f"{sequence.name}: enrolling") as step:
         known = (_knowing(row, given) for row in rows)
-        report = enroll_all(known, sequence, store=store, clock=SystemClock(), progress=step)
+        report = enroll_all(
+            known,
+            sequence,
+            pools=settings.pools,
+            files=read_attachments(file, sequence),
+            store=store,
+            clock=SystemClock(),
+            progress=step,
+        )
     if as_json:
         show.as_json(report)
     else:
@@ -185,7 +211,7 @@ def serve(
 ) -> None:
     """Listen for answers, and send what is due: one process, nothing else needed."""
     set_up_logs()
-    listen(_config(context, config), host=host, port=port)
+    listen(configured(context, config), host=host, port=port)
 
 
 @app.command()
@@ -196,7 +222,7 @@ def work(
 ) -> None:
     """Send what is due: one more pair of hands beside `relent serve`."""
     set_up_logs()
-    house = assemble(_config(context, config))
+    house = assemble(configured(context, config))
     try:
         worker = Worker(house)
         if burst:
@@ -210,8 +236,8 @@ def work(
 @app.command()
 def status(context: typer.Context, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """How things stand, counted."""
-    settings = _config(context, config)
-    with _looking(settings) as ledger:
+    settings = configured(context, config)
+    with looking(settings) as ledger:
         state = ledger.views.status(ledger.now) | {"mode": settings.mailbox.transport}
     if as_json:
         show.as_json(state)
@@ -230,7 +256,7 @@ def drafts(
     as_lines: AsLines = False,
 ) -> None:
     """What is still to be said."""
-    with _looking(_config(context, config)) as ledger:
+    with looking(configured(context, config)) as ledger:
         rows = ledger.views.drafts(ended=every)
         _list(rows, ("draft_id", "to", "step", "subject", "send_at", "state", "reason"), as_json, as_lines)
 
@@ -240,7 +266,7 @@ def messages(
     context: typer.Context, config: ConfigFile = None, as_json: AsJson = False, as_lines: AsLines = False
 ) -> None:
     """What left and what came in, oldest first."""
-    with _looking(_config(context, config)) as ledger:
+    with looking(configured(context, config)) as ledger:
         columns = ("timestamp", "direction", "from", "to", "subject", "step")
         _list(ledger.views.messages(), columns, as_json, as_lines)
 
@@ -250,7 +276,7 @@ def people(
     context: typer.Context, config: ConfigFile = None, as_json: AsJson = False, as_lines: AsLines = False
 ) -> None:
     """Who stands where."""
-    with _looking(_config(context, config)) as ledger:
+    with looking(configured(context, config)) as ledger:
         columns = ("email", "sequence", "state", "step", "next_send_at", "reason")
         _list(ledger.views.people(), columns, as_json, as_lines)
 
@@ -263,7 +289,7 @@ def stop(
     as_json: AsJson = False,
 ) -> None:
     """Nothing more to this person: what is pending is cancelled."""
-    with _store(_config(context, config)) as store:
+    with opened(configured(context, config)) as store:
         _show_receipt(stop_person(email, by="the command line", store=store, clock=SystemClock()), as_json)
 
 
@@ -276,7 +302,7 @@ def suppress(
     as_json: AsJson = False,
 ) -> None:
     """Never write to this address or domain again, from any inbox here."""
-    with _store(_config(context, config)) as store:
+    with opened(configured(context, config)) as store:
         receipt = suppress_whom(whom, why=why, by="the command line", store=store, clock=SystemClock())
         _show_receipt(receipt, as_json)
 
@@ -288,7 +314,7 @@ def approve(
     config: ConfigFile = None,
 ) -> None:
     """Let a held draft go, or tell one that was refused to try again."""
-    with _store(_config(context, config)) as store:
+    with opened(configured(context, config)) as store:
         for draft_id in draft_ids:
             approve_draft(draft_id, by="the command line", store=store, clock=SystemClock())
             show.console.print(f"approved  {draft_id}", highlight=False)
@@ -301,7 +327,7 @@ def resume(
     config: ConfigFile = None,
 ) -> None:
     """Go on with somebody who is paused: what comes next is planned anew."""
-    with _store(_config(context, config)) as store:
+    with opened(configured(context, config)) as store:
         for each in resume_person(email, by="the command line", store=store, clock=SystemClock()):
             words = f"still waits: {each.waits_for}" if each.waits_for else "goes on"
             show.console.print(f"{each.enrollment_id}  {words}", highlight=False)
@@ -320,7 +346,7 @@ def settle(
     """Say of an uncertain draft whether it left; if it did not, it is sent again."""
     if left is None:
         raise typer.BadParameter("look into the mailbox, and say --left or --did-not-leave")
-    with _store(_config(context, config)) as store:
+    with opened(configured(context, config)) as store:
         settle_doubt(draft_id, left=left, by="the command line", store=store, clock=SystemClock())
         show.console.print(f"{draft_id}  {'left' if left else 'waits again'}", highlight=False)
 
@@ -328,7 +354,7 @@ def settle(
 @app.command()
 def migrate(context: typer.Context, config: ConfigFile = None) -> None:
     """Bring the database to this version."""
-    before, now = migrate_url(_config(context, config).database.url)
+    before, now = migrate_url(configured(context, config).database.url)
     show.console.print(
         f"{before or 'new'} → {now}" if before != now else f"{now}: nothing to do", highlight=False
     )
@@ -346,32 +372,12 @@ def demo() -> None:
     play()
 
 
-def _config(context: typer.Context, own: Path | None) -> Config:
-    """`relent --config FILE status` and `relent status --config FILE` are the same."""
-    return load_config(own or context.obj)
-
-
 def _all_sequences(config: Config) -> list[Path]:
     folder = Path(config.sequences.path)
     found = sorted(folder.glob("*.y*ml"))
     if not found:
         raise ConfigError(f"{folder}: no sequences here")
     return found
-
-
-@contextmanager
-def _store(config: Config) -> Iterator[Store]:
-    store = open_store(config.database.url)
-    try:
-        yield store
-    finally:
-        store.close()
-
-
-@contextmanager
-def _looking(config: Config) -> Iterator[Ledger]:
-    with _store(config) as store, store.reading(SystemClock().now()) as ledger:
-        yield ledger
 
 
 def _list(rows: Iterable[dict[str, Any]], columns: tuple[str, ...], as_json: bool, as_lines: bool) -> None:
@@ -405,16 +411,11 @@ def _show_receipt(receipt: Receipt, as_json: bool) -> None:
     )
 
 
-@contextmanager
-def _progress(words: str) -> Iterator[Callable[[int], None]]:
-    """On a terminal only; stdout is for what was asked."""
-    columns = SpinnerColumn(), TextColumn("{task.description} {task.completed:,}")
-    quiet = not show.complaints.is_terminal
-    with Progress(*columns, console=show.complaints, transient=True, disable=quiet) as progress:
-        task = progress.add_task(words, total=None)
-        yield lambda number: progress.advance(task, number)
-
-
 def _complain(text: str) -> None:
     for line in text.splitlines():
         show.complaints.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
+
+
+register_foresee(app)
+register_revise(app)
+register_errands(app)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 from difflib import get_close_matches
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,8 +26,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from engine.errors import ConfigError
-from engine.sequence import parse_wait
+from engine.addresses import valid_address
+from engine.errors import ConfigError, Refused
+from engine.measures import parse_wait
 
 #: Where pydantic speaks of Python, we speak of YAML.
 _OUR_WORDS = {
@@ -43,7 +45,12 @@ _SIZE = re.compile(r"(\d{1,6})\s*(B|KiB|MiB)")
 
 
 def _duration(value: object) -> object:
-    return parse_wait(value).delta if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    wait = parse_wait(value)
+    if wait.in_business_days:
+        raise ValueError(f'"{value}" is no duration here. Write 45s, 30m, 4h, 3d or 2w')
+    return wait.delta
 
 
 def _as_wait(value: timedelta) -> str:
@@ -78,6 +85,40 @@ Secrets = Annotated[
 ]
 
 
+def _pools(value: object) -> object:
+    if not isinstance(value, dict):
+        raise ValueError("write a name and its addresses under it: [sam@acme.example, kim@acme.example]")
+    return {str(name): _addresses(str(name), listed) for name, listed in value.items()}
+
+
+def _addresses(name: str, listed: object) -> tuple[str, ...]:
+    if not isinstance(listed, list | tuple) or not listed:
+        raise ValueError(f"{name}: write its addresses as a list: [sam@acme.example, kim@acme.example]")
+    try:
+        return tuple(dict.fromkeys(valid_address(str(address)) for address in listed))
+    except Refused as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def _networks(value: object) -> object:
+    """`10.0.0.0/8`, or one address alone."""
+    listed = value if isinstance(value, list | tuple) else [value] if value else []
+    return tuple(_network(str(each)) for each in listed)
+
+
+def _network(text: str) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(text.strip())
+    except ValueError as error:
+        raise ValueError(
+            f'"{text}" is no network. Write 10.0.0.0/8, or one address like 192.168.1.7'
+        ) from error
+
+
+Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_networks)]
+Pools = Annotated[dict[str, tuple[str, ...]], BeforeValidator(_pools)]
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -107,12 +148,20 @@ class Mailbox(_Part):
     smtp: Smtp = Field(Smtp(), description="used when transport is smtp")
 
 
+class Outbound(_Part):
+    """Where webhooks of sequences may go, and who they say that they are."""
+
+    secret: SecretStr | None = Field(None, description="whsec_…: signs them; never one of webhooks.secrets")
+    allow: Networks = Field((), description="networks inside that they may reach: [10.1.0.0/16]")
+
+
 class Webhooks(_Part):
     """How we are told that somebody answered."""
 
     secrets: Secrets = Field((), description="whsec_…, newest first; several while rotating")
     tolerance: Duration = Field(timedelta(minutes=5), description="how old a signature may be")
     max_body: Size = Field(1024**2, description="a larger body is refused")
+    outbound: Outbound = Field(Outbound(), description="webhooks that sequences call: anywhere in the world")
 
 
 class Server(_Part):
@@ -169,6 +218,7 @@ class Config(BaseSettings):
     webhooks: Webhooks = Webhooks()
     server: Server = Server()
     sequences: Sequences = Sequences()
+    pools: Pools = Field({}, description="senders who take turns, by name: emea-sdr: [sam@acme.example, …]")
     dispatch: Dispatch = Dispatch()
 
     @classmethod
@@ -221,8 +271,16 @@ def render_config(config: Config) -> str:
     ]
     for name in type(config).model_fields:
         part = getattr(config, name)
+        if not isinstance(part, BaseModel):
+            plain = config.model_dump(mode="json", include={name})
+            lines += ["", f"# {type(config).model_fields[name].description}", _flow(plain)]
+            continue
         lines += ["", f"# {type(part).__doc__}", f"{name}:", *_render_part(part, "  ")]
     return "\n".join(lines) + "\n"
+
+
+def _flow(plain: dict[str, Any]) -> str:
+    return yaml.safe_dump(plain, default_flow_style=None, width=1000).strip()
 
 
 def _render_part(part: BaseModel, indent: str) -> Iterator[str]:
@@ -298,4 +356,4 @@ def _keys_at(path: tuple[int | str, ...]) -> list[str]:
     model: Any = Config
     for name in path:
         model = model.model_fields[name].annotation
-    return list(model.model_fields)
+    return list(getattr(model, "model_fields", ()))

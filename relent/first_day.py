@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from engine.errors import Unavailable
-from relent.config import Config, Server, Webhooks, render_config
+from relent.config import Config, Outbound, Server, Webhooks, render_config
 
 _PEOPLE = """\
 email,first_name,company,timezone
@@ -35,7 +35,9 @@ def new_secret() -> str:
 def set_up(folder: Path) -> Iterator[Written]:
     """What is there already stays as it is."""
     config = Config.model_construct(
-        webhooks=Webhooks(secrets=(SecretStr(new_secret()),)),
+        webhooks=Webhooks(
+            secrets=(SecretStr(new_secret()),), outbound=Outbound(secret=SecretStr(new_secret()))
+        ),
         server=Server(api_keys=(SecretStr("rk_" + secrets.token_urlsafe(32)),)),
     )
     sequence = files("sequences").joinpath("quick-question.yaml").read_text("utf-8")

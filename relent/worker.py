@@ -6,21 +6,29 @@ import signal
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from threading import Event, Thread, Timer
+from time import monotonic
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from engine.dispatch import dispatch_due
+from engine.errands import LeftToAHuman, NotOurs, Ran, Rests, TriesAgain, run_next
+from engine.errands import Outcome as Became
 from engine.recover import recover
 from engine.settle import CalledOff, Delivered, GaveUp, InDoubt, Outcome, Postponed
 from engine.store.inbound import REFUSED
-from relent.assemble import House
+from engine.wake import wake_due
+from relent.assemble import House, sender
+from webhooks.sender import Sender
 
 log = logging.getLogger("relent.worker")
 
 _POLL = 1.0  # a letter that another process made is found within this
 _LONGEST_GOODBYE = 30.0
 _RECOVER_EVERY = timedelta(seconds=5)
+_HANDS = 4
+_PATIENCE = 5.0  # with a call that is under way when we leave: it is repeated, under the same id
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +45,7 @@ class Worker:
         self._house = house
         self._enough = Event()
         self._recovered_at: datetime | None = None
+        self._errands = Errands(house, self._enough)
         self.lag: Lag | None = None
 
     def tick(self) -> list[Outcome]:
@@ -45,10 +54,13 @@ class Worker:
         done: list[Outcome] = []
         while not self._enough.is_set():
             self._recover_now_and_then()
+            woken = wake_due(store=self._house.store, clock=self._house.clock)
             batch = self._send_a_batch()
             done += batch
-            if not batch:
+            if not batch and not woken:
                 break
+        if not self._errands.are_beside:
+            self._errands.work_off()
         return done
 
     def _send_a_batch(self) -> list[Outcome]:
@@ -72,17 +84,18 @@ class Worker:
 
     def run(self) -> None:
         """Until somebody says enough. A database that is away is waited for."""
-        while not self._enough.is_set():
-            try:
-                self.tick()
-                pause = self._until_next()
-            except SQLAlchemyError as error:
-                log.error("the database does not answer, nothing is sent meanwhile: %s", error)
-                pause = _POLL
-            except Exception:  # whatever it was, a worker that is gone sends nothing to anybody
-                log.exception("our own mistake; the worker goes on")
-                pause = _POLL
-            self._enough.wait(pause)
+        with self._errands:
+            while not self._enough.is_set():
+                try:
+                    self.tick()
+                    pause = self._until_next()
+                except SQLAlchemyError as error:
+                    log.error("the database does not answer, nothing is sent meanwhile: %s", error)
+                    pause = _POLL
+                except Exception:  # whatever it was, a worker that is gone sends nothing to anybody
+                    log.exception("our own mistake; the worker goes on")
+                    pause = _POLL
+                self._enough.wait(pause)
         with suppress(SQLAlchemyError):
             self._count_refusals()
 
@@ -117,7 +130,8 @@ class Worker:
     def _until_next(self) -> float:
         now = self._house.clock.now()
         with self._house.store.reading(now) as ledger:
-            due = ledger.drafts.next_due()
+            hours = ledger.drafts.next_due(), ledger.enrollments.next_waking()
+        due = min((hour for hour in hours if hour is not None), default=None)
         return _POLL if due is None else min(max((due - now).total_seconds(), 0.05), _POLL)
 
 
@@ -134,6 +148,78 @@ def _tell(outcome: Outcome) -> None:
             log.warning("refused for good %s: %s", draft_id, why)
         case InDoubt(draft_id, why):
             log.warning("uncertain %s: %s", draft_id, why)
+
+
+class Errands:
+    """What is no letter, in hands of its own: whoever is slow to answer a webhook keeps nobody's mail waiting."""
+
+    def __init__(self, house: House, enough: Event) -> None:
+        self._house = house
+        self._enough = enough
+        self._rests = Rests()
+        self._hands: list[Thread] = []
+
+    @cached_property
+    def _sender(self) -> Sender:
+        return sender(self._house.config)
+
+    @property
+    def are_beside(self) -> bool:
+        """Do they run by themselves?"""
+        return bool(self._hands)
+
+    def work_off(self) -> None:
+        """Everything that is due now, one after the other."""
+        house = self._house
+        while not self._enough.is_set():
+            became = run_next(
+                store=house.store,
+                clock=house.clock,
+                post=self._sender.post,
+                pools=house.config.pools,
+                rests=self._rests,
+            )
+            if not became:
+                break
+            for each in became:
+                _tell_errand(each)
+
+    def __enter__(self) -> None:
+        self._hands = [
+            Thread(target=self._beside, name=f"relent-errands-{number}", daemon=True)
+            for number in range(_HANDS)
+        ]
+        for hand in self._hands:
+            hand.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._enough.set()
+        until = monotonic() + _PATIENCE
+        for hand in self._hands:
+            hand.join(max(0.0, until - monotonic()))
+        self._hands = []
+
+    def _beside(self) -> None:
+        while not self._enough.is_set():
+            try:
+                self.work_off()
+            except SQLAlchemyError as error:  # whoever sends the letters says so, louder
+                log.debug("the database does not answer, no errand is done meanwhile: %s", error)
+            except Exception:
+                log.exception("our own mistake; the other errands go on")
+            self._enough.wait(_POLL)
+
+
+def _tell_errand(became: Became) -> None:
+    match became:
+        case Ran(errand_id, what):
+            log.info("%s: %s", errand_id, what)
+        case TriesAgain(errand_id, why, at):
+            log.info("%s: %s; again at %s", errand_id, why, f"{at:%H:%M:%S}")
+        case LeftToAHuman(errand_id, why):
+            log.warning("%s is left to a human: %s", errand_id, why)
+        case NotOurs(errand_id):
+            log.info("%s: somebody else has it, or called it off", errand_id)
 
 
 def end_in_any_case() -> None:

@@ -10,6 +10,7 @@ from typing import BinaryIO
 from engine.errors import SequenceError
 
 LARGEST = 1024 * 1024
+MOST_TOLD = 200
 MOST_ALIKE = 20  #: complaints about one kind of broken text
 _LONGEST_COMPLAINT = 300
 _NEWLINE = re.compile(r"\r\n|\r|\n")
@@ -22,18 +23,32 @@ _HEAD = re.compile(r"(?:[ \t]*(?:[#%][^\r\n]*)?(?:\r\n|\r|\n))*+")
 _DIRECTIVE = re.compile(r"^%", re.MULTILINE)
 
 
+class Unreadable(Exception):
+    """Why a file cannot be opened, in words."""
+
+
 def open_regular(path: Path) -> BinaryIO:
-    """The file, open. Raises SequenceError: a pipe would never end, a device would never stop."""
+    """The file, open. Raises SequenceError."""
+    try:
+        return try_to_open(path)
+    except Unreadable as error:
+        name = str(path) if str(path).isprintable() else repr(str(path))
+        raise SequenceError(f"{name}  {error}.") from error
+
+
+def try_to_open(path: Path) -> BinaryIO:
+    """The file, open. Raises Unreadable: a pipe would never end, a device would never stop."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise SequenceError(f"{path}  is a {_kind(path)}. Name a file.")
+            raise Unreadable(f"is a {_kind(path)}. Name a file")
         return path.open("rb")
     except FileNotFoundError as error:
-        raise SequenceError(f"{path}  is not there. Check the name and the folder.") from error
+        raise Unreadable("is not there. Check the name and the folder") from error
     except PermissionError as error:
-        raise SequenceError(f"{path}  may not be read. Check who owns it.") from error
+        raise Unreadable("may not be read. Check who owns it") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise SequenceError(f"{str(path)!r}  cannot be read: {error}.") from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise Unreadable(f"cannot be read: {reason}") from error
 
 
 def _kind(path: Path) -> str:
@@ -47,7 +62,7 @@ class Page:
         self.text = text
         self.mistakes: set[tuple[int, str]] = set()
         self.covered: set[int] = set()
-        self._name = name
+        self.name = name
         self._lines = [0, *(found.end() for found in _NEWLINE.finditer(text))]
 
     def complain(self, at: int, words: str) -> None:
@@ -57,9 +72,13 @@ class Page:
         self.mistakes.add((at, line if line[-1] in ".?…" else f"{line}."))
 
     def complaints(self) -> list[str]:
-        return [
-            f"{self._name}:{self.line(at)}:{self._column(at)}  {words}" for at, words in sorted(self.mistakes)
+        """From top to bottom; nobody reads the thousandth."""
+        told = [
+            f"{self.name}:{self.line(at)}:{self._column(at)}  {words}"
+            for at, words in sorted(self.mistakes)[:MOST_TOLD]
         ]
+        more = len(self.mistakes) - len(told)
+        return [*told, f"{self.name}  and {more:,} more mistakes."] if more else told
 
     def line(self, at: int) -> int:
         return bisect_right(self._lines, at)
@@ -86,10 +105,11 @@ class Page:
         return at - self._lines[self.line(at) - 1] + 1
 
 
-def decoded(text: str | bytes, name: str) -> str:
+def decoded(text: str | bytes, name: str, largest: int = LARGEST) -> str:
     size = len(text) if isinstance(text, bytes) else len(text.encode(errors="surrogatepass"))
-    if size > LARGEST:
-        raise SequenceError(f"{name}  is larger than 1 MiB. A sequence is a page or two.")
+    if size > largest:
+        words = "1 MiB. A sequence" if largest == LARGEST else f"{largest // 1024} KiB. A mail"
+        raise SequenceError(f"{name}  is larger than {words} is a page or two.")
     if isinstance(text, str):
         return text.removeprefix("\ufeff")
     try:
@@ -105,6 +125,9 @@ def check_characters(page: Page) -> None:
     for found in islice(UNREADABLE.finditer(page.text), MOST_ALIKE):
         page.complain(found.start(), f"an unreadable character (U+{ord(found[0]):04X}). Delete it")
     page.text = UNREADABLE.sub(LOST, page.text)
+
+
+def check_directives(page: Page) -> None:
     head = _HEAD.match(page.text)
     if head and (directive := _DIRECTIVE.search(head[0])):
         page.complain(directive.start(), 'a line that begins with "%" is for YAML tools. Leave it out')

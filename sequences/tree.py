@@ -1,7 +1,10 @@
 """YAML, read as YAML 1.2 means it: texts, lists and mappings, each with its place; and nothing cleverer than that."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import islice
 from typing import Any, NoReturn
 
 import yaml
@@ -10,7 +13,12 @@ from sequences.page import LOST, MOST_ALIKE, UNREADABLE, Page
 
 _DEEPEST = 20
 _MOST = 10_000  #: words, lists and mappings in one file; a hundred steps need a tenth of it
+_NEAR = 0.65
+_MOST_KNOWN = 100  #: words to compare with; no mail has more
+_MOST_GUESSES = 200
+_LONGEST_WORD = 100
 _UNQUOTED_GAP = re.compile(r"""(?:[^"'#{]*[:-]\s+|\s*)(\{[{%])""")
+_HINT = "Begin with name:, from: and steps:"
 _NOTHING = ("", "~", "null", "Null", "NULL")  # what YAML 1.2 reads as nothing; the word itself wants quotes
 
 
@@ -18,12 +26,54 @@ _NOTHING = ("", "~", "null", "Null", "NULL")  # what YAML 1.2 reads as nothing; 
 class Node:
     """What stands at one place: a text, a list, a mapping, or nothing."""
 
+    page: Page
     start: int
     end: int
     value: "str | list[Node] | dict[str, Node] | None"
     at: int  #: where a complaint about it points: its key, if it has one
-    literal: bool = False  #: after `|`: its lines are the file's lines
-    spoiled: bool = False  #: complained about already
+    below: int | None = None  #: lines from its start to its text; None: its lines are not the file's
+    told: bool = False  #: complained about already
+    spoiled: bool = False  #: ... and of no use
+    lost: bool = False  #: a key in it could not be read; what is missing may have been there
+
+    def complain(self, words: str, at: int | None = None) -> None:
+        self.told = True
+        self.page.complain(self.at if at is None else at, words)
+
+    def nearest(self, word: str, known: Iterable[str], cutoff: float = _NEAR) -> str | None:
+        """What was meant, perhaps. Nobody reads hundreds of guesses, and each of them takes its time."""
+        if len(word) > _LONGEST_WORD or len(self.page.mistakes) > _MOST_GUESSES:
+            return None
+        return next(iter(get_close_matches(word, list(islice(known, _MOST_KNOWN)), n=1, cutoff=cutoff)), None)
+
+    @property
+    def text(self) -> str | None:
+        """What is written here, if it is a text and can be read."""
+        return self.value if isinstance(self.value, str) and not self.spoiled else None
+
+    @property
+    def entries(self) -> "list[Node]":
+        return self.value if isinstance(self.value, list) and not self.spoiled else []
+
+    @property
+    def keys(self) -> "dict[str, Node]":
+        return self.value if isinstance(self.value, dict) and not self.spoiled else {}
+
+    @property
+    def troubled(self) -> bool:
+        """Complained about already, it or something in it."""
+        inner = self.value.values() if isinstance(self.value, dict) else self.entries
+        return self.told or self.spoiled or self.lost or any(each.troubled for each in inner)
+
+    def plain(self) -> Any:
+        """Texts, lists and mappings, as a model reads them."""
+        if self.spoiled:
+            return None
+        if isinstance(self.value, dict):
+            return {key: inner.plain() for key, inner in self.value.items()}
+        if isinstance(self.value, list):
+            return [inner.plain() for inner in self.value]
+        return self.value
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,11 +99,11 @@ class _UnquotedGap(Exception):
         self.flow = flow
 
 
-def read_tree(page: Page) -> Node | None:
-    """What the file says, or None if it breaks off."""
+def read_tree(page: Page, end: int | None = None, hint: str = _HINT) -> Node | None:
+    """What the file says, down to some place in it, or None if it breaks off."""
     for _ in range(MOST_ALIKE):
         try:
-            return _Builder(page).read()
+            return _Builder(page, hint).read(end)
         except _UnquotedGap as gap:
             _quote(gap, page)
         except _Enough:
@@ -78,14 +128,15 @@ def _quoted(words: str) -> str:
 class _Builder:
     """Listens to events: depth is counted before anything recurses, and nothing is built from an anchor."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Page, hint: str) -> None:
         self._page = page
+        self._hint = hint
         self._root: Node | None = None
         self._open: list[_Open] = []
         self._count = 0
 
-    def read(self) -> Node:
-        loader: Any = yaml.BaseLoader(self._page.text)
+    def read(self, end: int | None) -> Node:
+        loader: Any = yaml.BaseLoader(self._page.text[:end])
         try:
             while loader.check_event() and self._take(loader.get_event()):
                 pass
@@ -94,7 +145,7 @@ class _Builder:
         except (ValueError, OverflowError):  # "\UFFFFFFFF": PyYAML asks chr() and does not look back
             self._give_up(loader.get_mark().index, r"no such character. Write \\ for a backslash")
         if self._root is None or self._root.value is None:
-            self._give_up(0, "there is nothing in it. Begin with name:, from: and steps:")
+            self._give_up(0, f"there is nothing in it. {self._hint}")
         return self._root
 
     def _take(self, event: Any) -> bool:
@@ -115,7 +166,8 @@ class _Builder:
         self._count += 1
         if self._count > _MOST:
             self._give_up(at, f"too much for one sequence: over {_MOST:,} entries")
-        node = Node(start=at, end=event.end_mark.index, at=at, value=None, spoiled=at in self._page.covered)
+        node = Node(page=self._page, start=at, end=event.end_mark.index, value=None, at=at)
+        node.spoiled = at in self._page.covered
         self._refuse_references(event, node)
         if isinstance(event, yaml.ScalarEvent):
             self._write(event, node)
@@ -145,7 +197,7 @@ class _Builder:
         if not event.style and event.value in _NOTHING:
             return
         node.value = event.value
-        node.literal = event.style == "|"
+        node.below = 1 if event.style == "|" else None
         if found := UNREADABLE.search(event.value):
             node.spoiled = True
             if LOST not in self._page.text[node.start : node.end]:
@@ -156,7 +208,7 @@ class _Builder:
             raise _UnquotedGap(node.start, flow=any(outer.flow for outer in self._open))
         self._open.append(_Open(node=node, flow=flow))
         if len(self._open) > _DEEPEST:
-            self._give_up(node.start, f"nested more than {_DEEPEST} deep. A sequence needs four")
+            self._give_up(node.start, f"nested more than {_DEEPEST} deep. Write another sequence")
 
     def _place(self, node: Node) -> None:
         if not self._open:
@@ -167,6 +219,7 @@ class _Builder:
             outer.node.value.append(node)
         elif outer.key_at < 0:
             outer.key_at, outer.key = node.start, self._key(node)
+            outer.node.lost |= outer.key is None
         elif isinstance(outer.node.value, dict):
             self._put(node, outer, outer.node.value)
 

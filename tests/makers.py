@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -68,7 +69,6 @@ def reply(thread_id: str, **more: Any) -> Reply:
 def label_a_follow_up(store: Store, now: datetime, thread_id: str, send_at: datetime) -> str:
     """A draft that no sequence made, named by a label on its thread."""
     draft_id = new_id("drf", now)
-    content = content_sha(sender=SAM, to=IDA, subject="Re: Hi", text="bump", thread_id=thread_id)
     draft = Draft(
         id=draft_id,
         inbox_id=SAM,
@@ -82,9 +82,10 @@ def label_a_follow_up(store: Store, now: datetime, thread_id: str, send_at: date
         text="bump",
         message_id=message_id(b"key", draft_id, "", SAM),
         reason="asked for",
-        content_sha=content,
-        approved_sha=content,
+        content_sha="",
     )
+    content = content_sha(draft)
+    draft = replace(draft, content_sha=content, approved_sha=content)
     with store.transaction(now, "a test") as ledger:
         assert ledger.drafts.add(draft)
         ledger.threads.tag(thread_id, follow_up_label(draft_id))

@@ -24,6 +24,7 @@ class Accepted:
     sender: str
     to: str
     data: bytes
+    copies: tuple[str, ...] = ()  #: who else gets it
 
 
 class HangUp(Exception):
@@ -34,6 +35,18 @@ def say(*lines: str | bytes) -> Fault:
     """The server says this, whatever was asked."""
     words = b"".join(line if isinstance(line, bytes) else line.encode() + b"\r\n" for line in lines)
     return lambda conversation: conversation.write(words)
+
+
+def refuse(*addresses: str, words: str = "550 5.1.1 no such user") -> Fault:
+    """A fault for RCPT: these addresses are not known here, everybody else is."""
+
+    def fault(conversation: "Conversation") -> None:
+        if any(f"<{address}>" in conversation.asked for address in addresses):
+            say(words)(conversation)
+        else:
+            conversation.take_recipient()
+
+    return fault
 
 
 def say_and_hang_up(*lines: str) -> Fault:
@@ -159,8 +172,10 @@ class Conversation:
 
     def __init__(self, server: SmtpServer, sock: socket.socket) -> None:
         self.server, self.sock = server, sock
+        self.asked = ""  #: the last line that the client said
         self._unread = b""
-        self._sender = self._to = ""
+        self._sender = ""
+        self._recipients: list[str] = []
         self._encrypted = False
         sock.settimeout(10)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -190,6 +205,7 @@ class Conversation:
         while True:
             verb, space, rest = self._line().partition(" ")
             self.server.verbs.append(line := verb.upper() + space + rest)
+            self.asked = line
             self._answer(verb.upper(), line)
 
     def _answer(self, verb: str, line: str = "") -> None:
@@ -221,13 +237,17 @@ class Conversation:
         right = base64.b64encode("\0{}\0{}".format(*self.server.login).encode()).decode()
         self.write(b"235 welcome\r\n" if line == f"AUTH PLAIN {right}" else b"535 5.7.8 bad credentials\r\n")
 
+    def take_recipient(self) -> None:
+        self._recipients.append(self.asked.partition(":")[2])
+        self.write(b"250 2.1.5 recipient ok\r\n")
+
     def _mail(self, line: str) -> None:
         self._sender = line.partition(":")[2]
+        self._recipients = []
         self.write(b"250 2.1.0 sender ok\r\n")
 
     def _rcpt(self, line: str) -> None:
-        self._to = line.partition(":")[2]
-        self.write(b"250 2.1.5 recipient ok\r\n")
+        self.take_recipient()
 
     def _data(self, line: str) -> None:
         self.server.data, self.server.chunks = b"", []
@@ -237,12 +257,13 @@ class Conversation:
         self._answer("DOT")
 
     def _dot(self, line: str) -> None:
-        letter = Accepted(self._sender, self._to, self.server.data.removesuffix(b".\r\n"))
+        to, *copies = self._recipients
+        letter = Accepted(self._sender, to, self.server.data.removesuffix(b".\r\n"), tuple(copies))
         self.server.accepted.append(letter)
         self.write(f"250 2.0.0 Ok: queued as Q{len(self.server.accepted)}\r\n".encode())
 
     def _rset(self, line: str) -> None:
-        self._sender = self._to = ""
+        self._sender, self._recipients = "", []
         self.write(b"250 2.0.0 forgotten\r\n")
 
     def _quit(self, line: str) -> None:

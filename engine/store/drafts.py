@@ -1,13 +1,14 @@
 """The drafts' shelf: a verb each for what can become of a letter."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, bindparam, case, literal_column, or_, select, update
 
 from engine.addresses import contact, domain
-from engine.model import Draft
+from engine.model import Attachment, Draft
 from engine.states import (
     APPROVE,
     CANCEL,
@@ -19,6 +20,7 @@ from engine.states import (
     GIVE_UP,
     HOLD,
     PUT_BACK,
+    REDATE,
     RETRY,
     SETTLE,
     WAKE,
@@ -28,7 +30,7 @@ from engine.states import (
     Move,
 )
 from engine.store.moves import Desk
-from engine.store.tables import draft, enrollment, suppression, thread
+from engine.store.tables import draft, enclosure, enrollment, suppression, thread
 
 #: Out of everybody's hands.
 _NOBODYS: dict[str, Any] = {"claim_token": None, "claim_owner": None, "lease_until": None, "gate_at": None}
@@ -43,7 +45,22 @@ def _is(state: DraftState) -> ColumnElement[bool]:
 
 def record(row: Row[Any]) -> Draft:
     fields = {name: getattr(row, name) for name in Draft.__dataclass_fields__}
-    return Draft(**fields | {"state": DraftState(row.state)})
+    enclosed = tuple(Attachment(**each) for each in row.attachments)
+    return Draft(
+        **fields
+        | {
+            "state": DraftState(row.state),
+            "cc": tuple(row.cc),
+            "bcc": tuple(row.bcc),
+            "attachments": enclosed,
+        }
+    )
+
+
+def values(new: Draft) -> dict[str, Any]:
+    """A draft as a row."""
+    fields = {name: getattr(new, name) for name in Draft.__dataclass_fields__}
+    return fields | {"attachments": [asdict(each) for each in new.attachments]}
 
 
 class Drafts:
@@ -59,11 +76,27 @@ class Drafts:
 
     def add(self, new: Draft) -> bool:
         """False: this step exists already, or another draft of this enrollment is still pending."""
-        values = {name: getattr(new, name) for name in Draft.__dataclass_fields__}
-        values |= {"created_at": self._desk.now, "updated_at": self._desk.now}
-        made = self._desk.insert_once(draft, **values)
-        self._desk.note(draft, "create", made, new.reason)
-        return bool(made)
+        return bool(self.add_all([new]))
+
+    def add_all(self, new: Collection[Draft]) -> set[str]:
+        """The ids of those that were not there yet."""
+        times = {"created_at": self._desk.now, "updated_at": self._desk.now}
+        made = self._desk.insert_all(draft, [values(each) | times for each in new])
+        why = {each.id: each.reason for each in new}
+        self._desk.note(draft, "create", made, why)
+        return {row.id for row in made}
+
+    def files(self, of: Draft) -> dict[str, bytes]:
+        """What is in its attachments, by their SHA-256."""
+        if not of.attachments:
+            return {}
+        wanted = enclosure.c.sha.in_({each.sha for each in of.attachments})
+        return {row.sha: row.content for row in self._db.execute(select(enclosure).where(wanted))}
+
+    def keep_files(self, files: Mapping[str, bytes]) -> None:
+        """Once, however many letters carry them."""
+        for sha, content in files.items():
+            self._desk.insert_once(enclosure, sha=sha, content=content)
 
     def made(self, enrollment_id: str, step: str) -> bool:
         """Is there a draft of this step already?"""
@@ -80,7 +113,7 @@ class Drafts:
         due = (
             select(draft.c.id)
             .where(_is(DraftState.SCHEDULED), draft.c.send_at <= self._desk.now, *late, self._wanted())
-            .order_by(draft.c.send_at)
+            .order_by(draft.c.send_at, draft.c.opener, draft.c.to)
             .limit(at_most)
             .with_for_update(skip_locked=True)
             .cte("due")
@@ -94,7 +127,7 @@ class Drafts:
             lease_until=self._desk.now + lease,
             attempt=draft.c.attempt + 1,
         )
-        return sorted(map(record, rows), key=lambda each: (each.send_at, each.id))
+        return sorted(map(record, rows), key=lambda each: (each.send_at, each.opener, each.to))
 
     def pass_gate(self, claimed: Draft, carrier: str = "") -> bool:
         """The only irrevocable commit. Everything that can forbid a letter is asked once more, here and now."""
@@ -133,6 +166,24 @@ class Drafts:
                 send_at=send_at,
                 outcome=why,
                 attempt=draft.c.attempt - (0 if failed else 1),
+                **_NOBODYS,
+            ),
+        )
+
+    def move_on(self, held: Draft, *, send_at: datetime, why: str) -> bool:
+        """There is no room for it now."""
+        return self._or_withdraw(
+            held,
+            self._desk.move(
+                draft,
+                PUT_BACK,
+                *self._mine(held),
+                draft.c.recalled.is_(None),
+                why=why,
+                send_at=send_at,
+                reason=why,
+                outcome=None,
+                attempt=draft.c.attempt - 1,
                 **_NOBODYS,
             ),
         )
@@ -226,6 +277,22 @@ class Drafts:
         found = [*self._db.scalars(theirs), *(self._db.scalars(labelled) if named else ())]
         return sorted(set(found))
 
+    def not_of(self, enrollments: Collection[str], which: Collection[str]) -> list[str]:
+        """Without those of these enrollments. What is no draft of ours at all stays on the list."""
+        if not enrollments:
+            return list(which)
+        theirs = draft.c.id.in_(which), draft.c.enrollment_id.in_(enrollments)
+        spared = set(self._db.scalars(select(draft.c.id).where(*theirs)))
+        return [each for each in which if each not in spared]
+
+    def redate(self, waiting: Draft, *, send_at: datetime, why: str) -> bool:
+        """The same words at another hour."""
+        return bool(
+            self._desk.move(
+                draft, REDATE, draft.c.id == waiting.id, why=why, send_at=send_at, reason=why, outcome=None
+            )
+        )
+
     def lock(self, which: Collection[str]) -> None:
         """Nobody moves them while they are being called back. Their threads are locked before."""
         locked = select(draft.c.id).where(draft.c.id.in_(which)).order_by(draft.c.id).with_for_update()
@@ -253,12 +320,69 @@ class Drafts:
         leaving = draft.c.state == DraftState.RELEASING, draft.c.recalled.is_not(None)
         return list(self._db.scalars(select(draft.c.id).where(draft.c.id.in_(which), *leaving)))
 
+    def of(self, enrollment_id: str) -> Draft | None:
+        """The one that is on its way to them, or would be."""
+        theirs = draft.c.enrollment_id == enrollment_id, draft.c.state.not_in(sorted(DRAFT_ENDS))
+        row = self._db.execute(select(*_FIELDS).where(*theirs)).one_or_none()
+        return None if row is None else record(row)
+
     def pending(self, which: Collection[str]) -> list[Draft]:
         """What a hold can reach."""
         waiting = draft.c.id.in_(which), draft.c.state.in_(sorted(HOLD.sources))
         return [
             record(row) for row in self._db.execute(select(*_FIELDS).where(*waiting).order_by(draft.c.id))
         ]
+
+    # --- for another version of their sequence ---
+
+    def of_all(self, enrollments: Collection[str]) -> dict[str, Draft]:
+        """The one that is on its way to each of them, or would be."""
+        theirs = draft.c.enrollment_id.in_(enrollments), draft.c.state.not_in(sorted(DRAFT_ENDS))
+        rows = self._db.execute(select(*_FIELDS).where(*theirs))
+        return {row.enrollment_id: record(row) for row in rows}
+
+    def redate_all(self, hours: Mapping[str, tuple[datetime, str]]) -> None:
+        """The same words at another hour, and why then; the caller has locked them. What is held stays held."""
+        if not hours:
+            return
+        another = update(draft).where(
+            draft.c.id == bindparam("which"), or_(_is(DraftState.HELD), _is(DraftState.SCHEDULED))
+        )
+        another = another.values(
+            send_at=bindparam("send_at"),
+            reason=bindparam("reason"),
+            outcome=case((_is(DraftState.HELD), draft.c.outcome)),  # why it is held; a failure is forgotten
+        )
+        self._db.execute(
+            another, [{"which": one, "send_at": at, "reason": why} for one, (at, why) in hours.items()]
+        )
+        theirs = select(draft.c.id, draft.c.enrollment_id).where(draft.c.id.in_(hours))
+        rows: Sequence[Any] = self._db.execute(theirs).all()
+        self._desk.note(draft, REDATE.name, rows, "its sequence was revised")
+
+    def booked_since(self, begin: datetime, inboxes: Collection[str] | None) -> Sequence[Any]:
+        """Every letter with an hour since then that a limit may count, in order; of these mailboxes, or of all."""
+        found = select(draft.c.inbox_id, draft.c.company, draft.c.domain, draft.c.send_at, draft.c.opener)
+        counts = [draft.c.state.not_in([DraftState.CANCELLED, DraftState.FAILED]), draft.c.send_at >= begin]
+        if inboxes is not None:
+            counts.append(draft.c.inbox_id.in_(inboxes))
+        return self._db.execute(found.where(*counts).order_by(draft.c.send_at)).all()
+
+    def take_back_the_yes(self, approved: Draft, *, send_at: datetime, why: str) -> None:
+        """What a human said yes to was a letter at another hour."""
+        self._desk.move(
+            draft,
+            HOLD,
+            draft.c.id == approved.id,
+            why=HoldReason.CHANGED,
+            outcome=HoldReason.CHANGED,
+            send_at=send_at,
+            reason=why,
+            held_until=None,
+            approved_sha=None,
+            approved_by=None,
+            **_NOBODYS,
+        )
 
     # --- what the dead left behind, and what time changes ---
 

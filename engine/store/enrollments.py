@@ -1,15 +1,19 @@
 """The enrollments' shelf: who stands where, in which version of which sequence."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, bindparam, case, func, literal_column, or_, select, update
 
+from engine.ids import answer_label
 from engine.model import Enrollment
 from engine.sequence import Sequence
-from engine.states import FINISH, PAUSE, RESUME, STOP, EnrollmentState
+from engine.states import FINISH, PAUSE, RESUME, STOP, DraftState, EnrollmentState, StopReason
 from engine.store.moves import Desk
-from engine.store.tables import enrollment, sequence_version
+from engine.store.tables import draft, enrollment, message, sequence_version, thread, thread_label
+from engine.winner import Score
 
 _FIELDS = [enrollment.c[name] for name in Enrollment.__dataclass_fields__]
 
@@ -21,6 +25,20 @@ def _record(row: Row[Any]) -> Enrollment:
     return Enrollment(**fields | {"state": EnrollmentState(row.state)})
 
 
+def _values(new: Enrollment) -> dict[str, Any]:
+    return {name: getattr(new, name) for name in Enrollment.__dataclass_fields__} | {
+        "variables": dict(new.variables)
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """One person's time in one sequence, and when it last changed."""
+
+    enrollment: Enrollment
+    since: datetime
+
+
 class Enrollments:
     """One transaction's hands on the enrollments."""
 
@@ -28,11 +46,13 @@ class Enrollments:
         self._desk = desk
         self._db = desk.db
 
-    def paused(self, contact: str) -> list[Enrollment]:
-        found = select(*_FIELDS).where(
+    def paused(self, contact: str) -> list[Life]:
+        """Wherever this person waits for a human, and since when."""
+        found = select(*_FIELDS, enrollment.c.updated_at).where(
             enrollment.c.contact == contact, enrollment.c.state == EnrollmentState.PAUSED
         )
-        return [_record(row) for row in self._db.execute(found.order_by(enrollment.c.id))]
+        rows: Iterable[Any] = self._db.execute(found.order_by(enrollment.c.id))
+        return [Life(_record(row), row.updated_at) for row in rows]
 
     def living_at(self, key: str) -> list[str]:
         """Everybody at this address, or at this domain, whom a sequence speaks to now."""
@@ -60,24 +80,118 @@ class Enrollments:
             _read[version] = Sequence.model_validate(body)
         return _read[version]
 
-    def add(self, new: Enrollment) -> bool:
-        """False: somebody enrolled the same person at the same moment."""
-        values = {name: getattr(new, name) for name in Enrollment.__dataclass_fields__}
-        values |= {"created_at": self._desk.now, "updated_at": self._desk.now}
-        made = self._desk.insert_once(enrollment, **values)
-        self._desk.note(enrollment, "create", made, new.reason)
-        return bool(made)
+    def add_all(self, new: Collection[Enrollment]) -> set[str]:
+        """The ids of those whom nobody enrolled at the same moment."""
+        times = {"created_at": self._desk.now, "updated_at": self._desk.now}
+        made = self._desk.insert_all(enrollment, [_values(each) | times for each in new])
+        self._desk.note(enrollment, "create", made, {each.id: each.reason for each in new})
+        return {row.id for row in made}
 
-    def of(self, sequence: str, contact: str) -> Enrollment | None:
-        """This person's latest life in this sequence."""
-        found = (
-            select(*_FIELDS)
-            .where(enrollment.c.sequence == sequence, enrollment.c.contact == contact)
-            .order_by(enrollment.c.created_at.desc())
-            .limit(1)
+    def of_all(self, sequence: str, contacts: Collection[str]) -> dict[str, Life]:
+        """These people's latest lives in this sequence."""
+        found = select(*_FIELDS, enrollment.c.updated_at).where(
+            enrollment.c.sequence == sequence, enrollment.c.contact.in_(contacts)
         )
-        row = self._db.execute(found).one_or_none()
-        return None if row is None else _record(row)
+        rows: Iterable[Any] = self._db.execute(found.order_by(enrollment.c.created_at, enrollment.c.id))
+        return {row.contact: Life(_record(row), row.updated_at) for row in rows}
+
+    def living(self, contact: str) -> list[Enrollment]:
+        """Wherever a sequence speaks to this person now."""
+        found = select(*_FIELDS).where(
+            enrollment.c.contact == contact, enrollment.c.state.in_(sorted(STOP.sources))
+        )
+        return [_record(row) for row in self._db.execute(found.order_by(enrollment.c.id))]
+
+    def colleagues(self, company: str) -> list[Enrollment]:
+        """Everybody at this company whom a sequence speaks to now."""
+        living = or_(
+            enrollment.c.state == literal_column("'active'"), enrollment.c.state == literal_column("'paused'")
+        )
+        found = select(*_FIELDS).where(enrollment.c.company == company, living)
+        return [_record(row) for row in self._db.execute(found.order_by(enrollment.c.id))]
+
+    def living_among(self, which: Collection[str]) -> list[Enrollment]:
+        """Those of them whom a sequence speaks to now."""
+        found = select(*_FIELDS).where(
+            enrollment.c.id.in_(which), enrollment.c.state.in_(sorted(STOP.sources))
+        )
+        return [_record(row) for row in self._db.execute(found.order_by(enrollment.c.id))]
+
+    def last_uses(self, inboxes: Collection[str]) -> dict[str, tuple[datetime | None, int]]:
+        """When each of them was last given somebody to write to, and how many it has."""
+        used = (
+            select(enrollment.c.inbox_id, func.max(enrollment.c.created_at), func.count())
+            .where(enrollment.c.inbox_id.in_(inboxes))
+            .group_by(enrollment.c.inbox_id)
+        )
+        found = {row[0]: (row[1], row[2]) for row in self._db.execute(used)}
+        return {inbox: found.get(inbox, (None, 0)) for inbox in inboxes}
+
+    def failures(self, sequence: str, reason: StopReason) -> int:
+        """How many lives in it ended so."""
+        ended = enrollment.c.sequence == sequence, enrollment.c.reason == reason
+        return self._db.scalar(select(func.count()).select_from(enrollment).where(*ended)) or 0
+
+    def letters(self, sequence: str) -> int:
+        """How many have left."""
+        left = (
+            select(func.count())
+            .select_from(message)
+            .join(enrollment, enrollment.c.id == message.c.enrollment_id)
+            .where(enrollment.c.sequence == sequence, message.c.direction == "sent")
+        )
+        return self._db.scalar(left) or 0
+
+    def scores(self, sequence: str, step: str, labels: Collection[str] | None) -> list[Score]:
+        """How each way to say it has done: by answers, or only by those with one of these labels."""
+        answered = enrollment.c.reason == StopReason.REPLIED
+        if labels is not None:
+            answered &= (
+                select(thread_label.c.label)
+                .join(thread, thread.c.id == thread_label.c.thread_id)
+                .where(thread.c.enrollment_id == enrollment.c.id)
+                .where(thread_label.c.label.in_([answer_label(label) for label in labels]))
+                .exists()
+            )
+        counted = (
+            select(draft.c.variant, func.count(), func.sum(case((answered, 1), else_=0)))
+            .join(enrollment, enrollment.c.id == draft.c.enrollment_id)
+            .where(enrollment.c.sequence == sequence, draft.c.step == step, draft.c.state == DraftState.SENT)
+            .where(draft.c.variant.is_not(None))
+            .group_by(draft.c.variant)
+        )
+        return [Score(*row) for row in self._db.execute(counted)]
+
+    def pause_sequence(self, sequence: str, reason: str) -> None:
+        """Everybody in it."""
+        self._desk.move(
+            enrollment,
+            PAUSE,
+            enrollment.c.sequence == sequence,
+            enrollment.c.state == EnrollmentState.ACTIVE,
+            why=reason,
+            reason=reason,
+            wake_at=None,
+        )
+
+    def sleep(self, which: str, until: datetime | None) -> None:
+        """When to look again, while no draft is pending."""
+        self._db.execute(update(enrollment).where(enrollment.c.id == which).values(wake_at=until))
+
+    def awake(self, at_most: int) -> list[Enrollment]:
+        """Those who have slept long enough."""
+        due = select(*_FIELDS).where(
+            enrollment.c.wake_at <= self._desk.now, enrollment.c.wake_at.is_not(None)
+        )
+        rows = self._db.execute(due.order_by(enrollment.c.wake_at).limit(at_most))
+        return [_record(row) for row in rows]
+
+    def next_waking(self) -> datetime | None:
+        first = select(enrollment.c.wake_at).where(enrollment.c.wake_at.is_not(None))
+        return self._db.scalar(first.order_by(enrollment.c.wake_at).limit(1))
+
+    def get(self, enrollment_id: str) -> Enrollment:
+        return _record(self._db.execute(select(*_FIELDS).where(enrollment.c.id == enrollment_id)).one())
 
     def lock(self, enrollment_id: str) -> Enrollment:
         """Read it, and let nobody stop it until this transaction is over. The thread is locked before."""
@@ -86,7 +200,9 @@ class Enrollments:
 
     def pause(self, which: Collection[str], reason: str) -> None:
         """A human has to look."""
-        self._desk.move(enrollment, PAUSE, enrollment.c.id.in_(which), why=reason, reason=reason)
+        self._desk.move(
+            enrollment, PAUSE, enrollment.c.id.in_(which), why=reason, reason=reason, wake_at=None
+        )
 
     def lock_all(self, which: Collection[str]) -> None:
         """No next step is made for any of them meanwhile."""
@@ -111,9 +227,83 @@ class Enrollments:
         self._db.execute(update(enrollment).where(enrollment.c.id == speaking.id).values(thread_id=thread_id))
 
     def finish(self, done: Enrollment) -> None:
-        self._desk.move(enrollment, FINISH, enrollment.c.id == done.id, why="everything was said")
+        self._desk.move(
+            enrollment, FINISH, enrollment.c.id == done.id, why="everything was said", wake_at=None
+        )
 
     def stop(self, which: Collection[str], reason: str) -> list[str]:
         """Whoever was active or paused, and is not any more."""
-        stopped = self._desk.move(enrollment, STOP, enrollment.c.id.in_(which), why=reason, reason=reason)
+        stopped = self._desk.move(
+            enrollment, STOP, enrollment.c.id.in_(which), why=reason, reason=reason, wake_at=None
+        )
         return [row.id for row in stopped]
+
+    # --- all of somebody's lives, and another version ---
+
+    def lives(self, contact: str) -> list[Life]:
+        """Every time this person was in a sequence, the first time first."""
+        found = select(*_FIELDS, enrollment.c.updated_at).where(enrollment.c.contact == contact)
+        rows: Iterable[Any] = self._db.execute(found.order_by(enrollment.c.created_at, enrollment.c.id))
+        return [Life(_record(row), row.updated_at) for row in rows]
+
+    def in_flight(self, sequence: str, *, but_not: str) -> list[Life]:
+        """Everybody whom this sequence speaks to by another version than that."""
+        living = or_(
+            enrollment.c.state == literal_column("'active'"), enrollment.c.state == literal_column("'paused'")
+        )
+        found = select(*_FIELDS, enrollment.c.updated_at).where(
+            enrollment.c.sequence == sequence, living, enrollment.c.version != but_not
+        )
+        rows: Iterable[Any] = self._db.execute(found.order_by(enrollment.c.id))
+        return [Life(_record(row), row.updated_at) for row in rows]
+
+    def moved_since(self, at: datetime, sequence: str, *, but_not: str) -> list[str]:
+        """To whom something has happened since then, by another version than that."""
+        moved = or_(
+            enrollment.c.updated_at > at,
+            select(draft.c.id)
+            .where(draft.c.enrollment_id == enrollment.c.id, draft.c.updated_at > at)
+            .exists(),
+        )
+        theirs = enrollment.c.sequence == sequence, enrollment.c.version != but_not
+        return list(
+            self._db.scalars(select(enrollment.c.email).where(*theirs, moved).order_by(enrollment.c.id))
+        )
+
+    def revise(self, which: Collection[str], version: str) -> None:
+        """Another version speaks to them from now on. A pause is not a day younger for that."""
+        revised = (
+            update(enrollment)
+            .where(enrollment.c.id.in_(which), enrollment.c.state.in_(sorted(STOP.sources)))
+            .values(version=version)
+            .returning(enrollment.c.id)
+        )
+        self._desk.note(enrollment, "revise", self._db.execute(revised).all(), version)
+
+    def sleep_all(self, until: Mapping[str, datetime]) -> None:
+        """When to look again, for each of them."""
+        if until:
+            sleeper = update(enrollment).where(enrollment.c.id == bindparam("which"))
+            rows = [{"which": one, "wake_at": at} for one, at in until.items()]
+            self._db.execute(sleeper.values(wake_at=bindparam("wake_at")), rows)
+
+    def finish_all(self, which: Collection[str], why: str) -> None:
+        self._desk.move(enrollment, FINISH, enrollment.c.id.in_(which), why=why, wake_at=None)
+
+    def wake_all(self, which: Collection[str], why: str) -> None:
+        """Nothing keeps them any more: the clock goes on with them at once."""
+        self._desk.move(
+            enrollment, RESUME, enrollment.c.id.in_(which), why=why, reason=None, wake_at=self._desk.now
+        )
+
+    def lack(self, which: Collection[str], reason: str) -> None:
+        """Paused they are already; now it is for this. A pause is not a day younger for that."""
+        theirs = enrollment.c.id.in_(which), enrollment.c.state.in_(sorted(RESUME.sources))
+        self._db.execute(update(enrollment).where(*theirs).values(reason=reason))
+
+    def note_answer(self, which: Collection[str], reason: str) -> None:
+        """Everything had been said to them already; that they answered is worth knowing all the same."""
+        ended = enrollment.c.id.in_(which), enrollment.c.state == EnrollmentState.FINISHED
+        self._db.execute(
+            update(enrollment).where(*ended, enrollment.c.reason.is_(None)).values(reason=reason)
+        )

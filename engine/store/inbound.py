@@ -1,5 +1,7 @@
 """The inbound shelf: what was heard, once; and who is never to be written to again."""
 
+from collections.abc import Collection
+
 from sqlalchemy import select, update
 
 from engine.addresses import contact, domain
@@ -57,3 +59,14 @@ class Inbound:
             suppression.c.address.in_([contact(address), domain(address)])
         )
         return self._db.scalar(found.limit(1))
+
+    def suppressed_among(self, addresses: Collection[str]) -> dict[str, str]:
+        """Those of them who may not be written to, and why; by their contacts."""
+        keys = {contact(address) for address in addresses} | {domain(address) for address in addresses}
+        found = select(suppression.c.address, suppression.c.reason).where(suppression.c.address.in_(keys))
+        reasons = {row.address: row.reason for row in self._db.execute(found)}
+        return {
+            contact(address): reason
+            for address in addresses
+            if (reason := reasons.get(contact(address)) or reasons.get(domain(address)))
+        }

@@ -12,12 +12,14 @@ from typing import TypeVar
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import OperationalError
 
-from engine.model import Draft, Thread
+from engine.model import Draft, Enrollment, Thread
 from engine.states import DraftState, StopReason
+from engine.store.diaries import Diaries
 from engine.store.drafts import Drafts
 from engine.store.enrollments import Enrollments
 from engine.store.inbound import Inbound
 from engine.store.moves import Desk
+from engine.store.past import Past
 from engine.store.tables import instance
 from engine.store.threads import Threads
 from engine.store.views import Views
@@ -35,6 +37,7 @@ class Reach:
 
     threads: tuple[str, ...]
     contacts: frozenset[str] = frozenset()
+    home: str | None = None  #: the conversation in which it was said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +59,8 @@ class Ledger:
         self.enrollments = Enrollments(desk)
         self.threads = Threads(desk)
         self.inbound = Inbound(desk)
+        self.past = Past(desk)
+        self.diaries = Diaries(db)
         self.views = Views(db)
         self._db = db
 
@@ -63,15 +68,24 @@ class Ledger:
         """What our Message-IDs are made with."""
         return bytes(self._db.scalars(select(instance.c.key)).one())
 
-    def call_back(self, reach: Reach, reason: StopReason) -> CalledBack:
-        """Stop these enrollments and cancel every follow-up of theirs, and every one that a label here names."""
+    def call_back(
+        self, reach: Reach, reason: StopReason, *, sparing: frozenset[str] = frozenset()
+    ) -> CalledBack:
+        """Stop these enrollments and cancel every follow-up of theirs, and every one that a label here names.
+
+        `sparing`: enrollments whose sequence does not stop for this.
+        """
         threads = self._lock(reach)
-        stopped = self.enrollments.stop(_enrollments(threads), reason)
-        follow_ups = self._follow_ups(reach, threads)
+        reached = _enrollments(threads) - sparing
+        stopped = self.enrollments.stop(reached, reason)
+        if len(stopped) < len(reached):
+            self.enrollments.note_answer(reached, reason)
+        follow_ups = self.drafts.not_of(sparing, self._follow_ups(reach, threads))
         self.drafts.lock(follow_ups)
         cancelled = self.drafts.cancel(follow_ups, reason)
         leaving = self.drafts.recall(follow_ups, reason)
-        stale = set(self.threads.follow_ups(reach.threads)) - {each.id for each in leaving}
+        named = self.drafts.not_of(sparing, self.threads.follow_ups(reach.threads))
+        stale = set(named) - {each.id for each in leaving}
         self.threads.untag_here(reach.threads, stale)
         self.threads.untag({each.id for each in cancelled})
         return CalledBack(
@@ -90,6 +104,11 @@ class Ledger:
         threads = self._lock(reach)
         self.enrollments.lock_all(_enrollments(threads))
         return self.drafts.pending(self._follow_ups(reach, threads))
+
+    def lives(self, reach: Reach) -> list[Enrollment]:
+        """Who is written to now, and is reached."""
+        threads = self.threads.of_people(reach.contacts, reach.threads)
+        return self.enrollments.living_among(_enrollments(threads))
 
     def pause(self, reach: Reach, reason: str, *, but_not: set[str | None]) -> None:
         """These people get nothing more until a human says so. The caller has locked their threads."""

@@ -1,6 +1,6 @@
 """How a life moves on: one guarded UPDATE, made from the table of moves, and a line in the log for each row it moved."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -19,6 +19,14 @@ def _insert_once(table: Table, twin: tuple[str, ...], dialect: str) -> Returning
     """Built once: putting a statement together costs more than running it."""
     made = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
     return made.on_conflict_do_nothing(index_elements=twin or None).returning(*table.c)
+
+
+@cache
+def _insert_many(table: Table, dialect: str) -> ReturningInsert[Any]:
+    """The same, and only what it takes to know who went in comes back."""
+    made = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+    names = [column for column in table.c if column.primary_key or column.name == "enrollment_id"]
+    return made.on_conflict_do_nothing().returning(*names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +60,21 @@ class Desk:
         """
         return self.db.execute(_insert_once(table, twin, self.db.dialect.name), values).all()
 
-    def note(self, table: Table, what: str, rows: Sequence[Row[Any]], why: str | None = None) -> None:
+    def insert_all(self, table: Table, rows: Sequence[dict[str, Any]]) -> Sequence[Row[Any]]:
+        """The same for many at once; of those that went in, the keys come back."""
+        return self.db.execute(_insert_many(table, self.db.dialect.name), rows).all() if rows else ()
+
+    def note(
+        self,
+        table: Table,
+        what: str,
+        rows: Sequence[Row[Any]],
+        why: str | Mapping[str, str | None] | None = None,
+    ) -> None:
+        """`why`: for all of them, or for each by its id."""
         if rows:
-            self.db.execute(insert(audit), [self._line(table, what, row, why) for row in rows])
+            reasons = why if isinstance(why, Mapping) else {row.id: why for row in rows}
+            self.db.execute(insert(audit), [self._line(table, what, row, reasons[row.id]) for row in rows])
 
     def _line(self, table: Table, what: str, row: Row[Any], why: str | None) -> dict[str, Any]:
         return {

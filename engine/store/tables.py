@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Dialect,
@@ -88,9 +89,23 @@ enrollment = Table(
     Column("state", Text, nullable=False),
     Column("reason", Text),
     Column("thread_id", Text, nullable=False),  # the current one; thread.enrollment_id is the way back
+    Column("company", Text),  # where they work, if that can be told
+    Column("wake_at", UtcDateTime),  # when to look again, while no draft is pending
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Index("enrollment_contact", "contact", "state"),
+    Index(
+        "enrollment_company",
+        "company",
+        sqlite_where=text("state IN ('active', 'paused')"),
+        postgresql_where=text("state IN ('active', 'paused')"),
+    ),
+    Index(
+        "enrollment_asleep",
+        "wake_at",
+        sqlite_where=text("wake_at IS NOT NULL"),
+        postgresql_where=text("wake_at IS NOT NULL"),
+    ),
     # nobody stands twice in one sequence at a time, whoever enrolls them and however often
     Index(
         "enrollment_one_life",
@@ -137,6 +152,14 @@ draft = Table(
     Column("subject", Text, nullable=False),
     Column("text", Text, nullable=False),
     Column("message_id", Text, nullable=False, unique=True),
+    Column("html", Text),
+    Column("cc", JSON, nullable=False, server_default="[]"),
+    Column("bcc", JSON, nullable=False, server_default="[]"),
+    Column("attachments", JSON, nullable=False, server_default="[]"),
+    Column("variant", Text),
+    Column("opener", Boolean, nullable=False, server_default="0"),  # the first letter of a conversation
+    Column("company", Text),  # only where a limit counts it
+    Column("domain", Text),  # the same
     Column("reason", Text, nullable=False),
     Column("content_sha", Text, nullable=False),
     Column("approved_sha", Text),
@@ -158,6 +181,8 @@ draft = Table(
     Index(
         "draft_due",
         "send_at",
+        "opener",
+        "to",
         sqlite_where=text("state = 'scheduled'"),
         postgresql_where=text("state = 'scheduled'"),
     ),
@@ -185,6 +210,21 @@ draft = Table(
         sqlite_where=text("state = 'uncertain'"),
         postgresql_where=text("state = 'uncertain'"),
     ),
+    Index("draft_mailbox", "inbox_id", "send_at"),
+    Index(
+        "draft_company",
+        "company",
+        "send_at",
+        sqlite_where=text("company IS NOT NULL"),
+        postgresql_where=text("company IS NOT NULL"),
+    ),
+    Index(
+        "draft_domain",
+        "domain",
+        "send_at",
+        sqlite_where=text("domain IS NOT NULL"),
+        postgresql_where=text("domain IS NOT NULL"),
+    ),
     # one enrollment, one draft that has not had its end
     Index(
         "draft_one_pending",
@@ -206,6 +246,8 @@ message = Table(
     Column("to", JSON, nullable=False),
     Column("subject", Text, nullable=False),
     Column("text", Text, nullable=False),
+    Column("html", Text),
+    Column("cc", JSON, nullable=False, server_default="[]"),
     Column("timestamp", UtcDateTime, nullable=False),
     Column("in_reply_to", Text),
     Column("references", JSON, nullable=False),
@@ -216,6 +258,64 @@ message = Table(
     Column("position", Integer, nullable=False),  # in its thread: two letters may bear the same instant
     UniqueConstraint("thread_id", "position"),
     Index("message_time", "timestamp"),
+    Index(
+        "message_sent",
+        "inbox_id",
+        "timestamp",
+        sqlite_where=text("direction = 'sent'"),
+        postgresql_where=text("direction = 'sent'"),
+    ),
+)
+
+happening = Table(  # what a person did, or what was done to them, elsewhere
+    "happening",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("contact", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("value", Text),
+    Column("at", UtcDateTime, nullable=False),
+    Index("happening_contact", "contact", "at"),
+)
+
+absence = Table(  # nobody is there: it does not use up a wait
+    "absence",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("enrollment_id", Text, ForeignKey(enrollment.c.id), nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+    Column("until", UtcDateTime, nullable=False),
+    Index("absence_enrollment", "enrollment_id"),
+)
+
+errand = Table(  # a task for somebody, a webhook to call: whatever a sequence does that is no letter
+    "errand",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("enrollment_id", Text, ForeignKey(enrollment.c.id)),
+    Column("step", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("says", JSON, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("due", UtcDateTime),
+    Column("ended_at", UtcDateTime),
+    Column("outcome", Text),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("next_try_at", UtcDateTime),
+    UniqueConstraint("enrollment_id", "step"),
+    Index(
+        "errand_open",
+        "next_try_at",
+        sqlite_where=text("ended_at IS NULL"),
+        postgresql_where=text("ended_at IS NULL"),
+    ),
+)
+
+enclosure = Table(  # what is attached, once, however many letters carry it
+    "enclosure",
+    metadata,
+    Column("sha", Text, primary_key=True),
+    Column("content", LargeBinary, nullable=False),
 )
 
 inbound_event = Table(  # every receipt, also of what we could not read

@@ -21,7 +21,7 @@ def _record(row: Row[Any]) -> Thread:
 
 def _message(row: Row[Any]) -> Message:
     fields = {name: getattr(row, name) for name in Message.__dataclass_fields__}
-    return Message(**fields | {name: tuple(fields[name]) for name in ("to", "references", "labels")})
+    return Message(**fields | {name: tuple(fields[name]) for name in ("to", "references", "labels", "cc")})
 
 
 class Threads:
@@ -42,8 +42,12 @@ class Threads:
         return set(self._db.scalars(select(inbox.c.id).where(inbox.c.id.in_(addresses))))
 
     def add(self, new: Thread) -> None:
-        values = {name: getattr(new, name) for name in Thread.__dataclass_fields__}
-        self._db.execute(thread.insert().values(**values, created_at=self._desk.now))
+        self.add_all([new])
+
+    def add_all(self, new: Collection[Thread]) -> None:
+        rows = [{name: getattr(each, name) for name in Thread.__dataclass_fields__} for each in new]
+        if rows:
+            self._db.execute(thread.insert(), [row | {"created_at": self._desk.now} for row in rows])
 
     def get(self, thread_id: str) -> Thread:
         return _record(self._db.execute(select(*_FIELDS).where(thread.c.id == thread_id)).one())
@@ -109,7 +113,10 @@ class Threads:
     # --- labels ---
 
     def tag(self, thread_id: str, label: str) -> None:
-        self._desk.insert_once(thread_label, thread_id=thread_id, label=label)
+        self.tag_all([(thread_id, label)])
+
+    def tag_all(self, labels: Collection[tuple[str, str]]) -> None:
+        self._desk.insert_all(thread_label, [{"thread_id": one, "label": label} for one, label in labels])
 
     def labels(self, thread_id: str) -> list[str]:
         found = select(thread_label.c.label).where(thread_label.c.thread_id == thread_id)
@@ -162,15 +169,15 @@ class Threads:
         )
         return [_message(row) for row in rows]
 
-    def said(self, enrollment_id: str) -> list[tuple[str, datetime]]:
-        """Which steps have left, and when they really did; in the order in which they left."""
-        rows = self._db.execute(
-            select(message.c.step, message.c.timestamp)
-            .join(draft, draft.c.id == message.c.draft_id)
-            .where(message.c.enrollment_id == enrollment_id, message.c.direction == "sent")
-            .order_by(message.c.timestamp, draft.c.created_at)
+    def last_word_to(self, contact: str) -> datetime | None:
+        """When anybody here last wrote to this person."""
+        latest = (
+            select(func.max(message.c.timestamp))
+            .join(thread, thread.c.id == message.c.thread_id)
+            .where(thread.c.contact == contact, message.c.direction == "sent")
         )
-        return [(row.step, row.timestamp) for row in rows]
+        found: datetime | None = self._db.scalar(latest)
+        return found
 
     def is_ours(self, inbox_id: str, message_id: str) -> bool:
         """Did we write it, or are we about to?"""

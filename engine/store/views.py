@@ -1,15 +1,30 @@
 """What people ask to see. Nothing here changes anything; names of keys are promises: docs/json.md."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Select, func, select
 
+from engine.addresses import contact, domain
+from engine.hours import Absence
 from engine.ids import follow_up_label
+from engine.plan import Done, Happened, History, Said
 from engine.states import DRAFT_ENDS, DraftState, HoldReason, StopReason
 from engine.store.inbound import REFUSED
-from engine.store.tables import draft, enrollment, inbound_event, message, tally, thread_label
+from engine.store.tables import (
+    absence,
+    draft,
+    enrollment,
+    errand,
+    happening,
+    inbound_event,
+    message,
+    suppression,
+    tally,
+    thread,
+    thread_label,
+)
 
 #: AgentMail's words for a draft's life.
 _SEND_STATUS = {
@@ -54,6 +69,11 @@ class Views:
                 "approval_state": "approved" if row.approved_sha == row.content_sha else "pending",
                 "reason": row.outcome or row.reason,
                 "labels": ([follow_up_label(row.id)] if row.tag else []) + scheduled,
+                "html": row.html,
+                "cc": row.cc,
+                "bcc": row.bcc,
+                "attachments": _enclosed(row.attachments),
+                "variant": row.variant,
                 "message_id": row.message_id,
                 "held_until": row.held_until,
                 "attempt": row.attempt,
@@ -65,7 +85,9 @@ class Views:
         for row in self._db.execute(select(thread_label).order_by(thread_label.c.label)):
             tags.setdefault(row.thread_id, []).append(row.label)
         for row in self._rows(
-            select(message).order_by(message.c.timestamp, message.c.thread_id, message.c.position)
+            select(message, draft.c.attachments, draft.c.variant)
+            .outerjoin(draft, draft.c.id == message.c.draft_id)
+            .order_by(message.c.timestamp, message.c.thread_id, message.c.position)
         ):
             yield {
                 "message_id": row.message_id,
@@ -76,6 +98,9 @@ class Views:
                 "to": row.to,
                 "subject": row.subject,
                 "text": row.text,
+                "html": row.html,
+                "cc": row.cc,
+                "attachments": _enclosed(row.attachments),
                 "in_reply_to": row.in_reply_to,
                 "references": row.references,
                 "labels": row.labels + tags.get(row.thread_id, []),
@@ -83,6 +108,7 @@ class Views:
                 "draft_id": row.draft_id,
                 "enrollment_id": row.enrollment_id,
                 "step": row.step,
+                "variant": row.variant,
             }
 
     def people(self) -> Iterator[dict[str, Any]]:
@@ -128,6 +154,56 @@ class Views:
             "late": self._number(*late) + self._number(*held_late),
         }
 
+    def histories(self, enrollments: Collection[str]) -> dict[str, History]:
+        """What has been between us and each of these people."""
+        said = (
+            select(thread.c.enrollment_id, message.c.step, message.c.timestamp)
+            .join(message, message.c.thread_id == thread.c.id)
+            .join(draft, draft.c.id == message.c.draft_id)
+            .where(message.c.direction == "sent", message.c.enrollment_id == thread.c.enrollment_id)
+        )
+        said = said.where(thread.c.enrollment_id.in_(enrollments))
+        done = select(errand).where(errand.c.enrollment_id.in_(enrollments))
+        away = select(absence).where(absence.c.enrollment_id.in_(enrollments))
+        happened = (
+            select(
+                enrollment.c.id.label("enrollment_id"), happening.c.name, happening.c.value, happening.c.at
+            )
+            .join(happening, happening.c.contact == enrollment.c.contact)
+            .where(enrollment.c.id.in_(enrollments))
+        )
+        told = self._by_enrollment(said.order_by(message.c.timestamp, draft.c.created_at))
+        ended = self._by_enrollment(done.order_by(errand.c.at))
+        came = self._by_enrollment(happened.order_by(happening.c.at))
+        absent = self._by_enrollment(away.order_by(absence.c.since))
+        return {
+            one: History(
+                said=tuple(Said(row.step, row.timestamp) for row in told.get(one, ())),
+                done=tuple(Done(row.step, row.at, row.ended_at) for row in ended.get(one, ())),
+                happened=tuple(Happened(row.name, row.value, row.at) for row in came.get(one, ())),
+                absences=tuple(Absence(row.since, row.until) for row in absent.get(one, ())),
+            )
+            for one in enrollments
+        }
+
+    def changed(self, draft_id: str) -> datetime:
+        """Since when a draft is what it is now."""
+        at: datetime = self._db.scalars(select(draft.c.updated_at).where(draft.c.id == draft_id)).one()
+        return at
+
+    def suppressed_since(self, address: str) -> tuple[str, datetime] | None:
+        """Why this address, or everybody at its domain, is never written to, and since when."""
+        key = contact(address)
+        found = select(suppression).where(suppression.c.address.in_([key, domain(key)]))
+        row = self._db.execute(found.order_by(suppression.c.created_at).limit(1)).one_or_none()
+        return None if row is None else (row.reason, row.created_at)
+
+    def _by_enrollment(self, query: Select[Any]) -> dict[str, list[Any]]:
+        found: dict[str, list[Any]] = {}
+        for row in self._rows(query):
+            found.setdefault(row.enrollment_id, []).append(row)
+        return found
+
     def _counted(self, column: Any) -> dict[str, int]:
         rows = self._db.execute(select(column, func.count()).group_by(column).order_by(column))
         return {row[0]: row[1] for row in rows}
@@ -137,6 +213,10 @@ class Views:
 
     def _rows(self, query: Select[Any]) -> Iterator[Any]:
         yield from self._db.execute(query.execution_options(yield_per=1000))
+
+
+def _enclosed(attachments: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
+    return [{key: each[key] for key in ("name", "content_type", "size")} for each in attachments or ()]
 
 
 def _standing(draft_state: str | None, outcome: str | None) -> str | None:

@@ -1,13 +1,16 @@
 """The planner: what comes next, when, and why then."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from engine.errors import Refused
+from engine.limits import Place
 from engine.model import Enrollment
-from engine.plan import NothingLeft, Planned, Said, Waiting, lacking, plan, rehearse
+from engine.plan import Done, Happened, History, NothingLeft, Planned, Said, Waiting, plan
 from engine.states import EnrollmentState
+from engine.wording import lacking, rehearse
 from tests.doubles import MONDAY
 from tests.makers import IDA, SAM, sequence
 
@@ -29,19 +32,26 @@ def enrollment(state=EnrollmentState.ACTIVE, reason=None, **variables):
 
 
 def test_the_first_mail_goes_right_after_enrolment():
-    planned = plan(sequence(), enrollment(), (), MONDAY)
+    planned = plan(sequence(), enrollment(), History(), MONDAY)
     assert planned == Planned(
         step="step-1",
         subject="Quick question",
         text="Hello\n",
         send_at=MONDAY,
         reason="right after enrolment",
+        place=Place(
+            inbox=SAM,
+            company="nordic.example",
+            domain="nordic.example",
+            opener=True,
+            seed=f"Quick question/{IDA}/step-1",
+        ),
     )
 
 
 def test_a_wait_is_counted_from_when_the_mail_before_it_really_left():
     left = MONDAY + timedelta(days=2, hours=5)
-    planned = plan(sequence(), enrollment(), (Said("step-1", left),), left)
+    planned = plan(sequence(), enrollment(), History(said=(Said("step-1", left),)), left)
     assert (planned.step, planned.send_at, planned.reason) == (
         "step-2",
         left + timedelta(days=3),
@@ -51,30 +61,30 @@ def test_a_wait_is_counted_from_when_the_mail_before_it_really_left():
 
 def test_what_should_have_gone_already_goes_now_and_never_in_the_past():
     now = MONDAY + timedelta(days=30)
-    planned = plan(sequence(), enrollment(), (Said("step-1", MONDAY),), now)
+    planned = plan(sequence(), enrollment(), History(said=(Said("step-1", MONDAY),)), now)
     assert (planned.send_at, planned.reason) == (now, "3d after step-1 has passed already")
 
 
 def test_a_window_is_waited_for_in_the_persons_zone():
     office = {"schedule": {"windows": "mon-fri 09:00-17:00"}}
     for zone, hour in (("Europe/Oslo", 9), ("America/New_York", 14), ("", 9)):
-        planned = plan(sequence(**office), enrollment(timezone=zone), (), MONDAY)
+        planned = plan(sequence(**office), enrollment(timezone=zone), History(), MONDAY)
         assert planned.send_at.hour == hour
 
 
 def test_when_everything_was_said_nothing_is_left():
     said = tuple(Said(f"step-{number}", MONDAY) for number in (1, 2, 3))
-    assert plan(sequence(), enrollment(), said, MONDAY) == NothingLeft()
+    assert plan(sequence(), enrollment(), History(said=said), MONDAY) == NothingLeft()
 
 
 @pytest.mark.parametrize("state", [EnrollmentState.PAUSED, EnrollmentState.STOPPED, EnrollmentState.FINISHED])
 def test_whoever_is_not_active_gets_nothing_and_hears_why(state):
-    assert plan(sequence(), enrollment(state, "replied"), (), MONDAY) == Waiting("replied")
+    assert plan(sequence(), enrollment(state, "replied"), History(), MONDAY) == Waiting("replied")
 
 
 def test_the_same_question_has_the_same_answer():
-    answers = {plan(sequence(), enrollment(), (), MONDAY) for _ in range(5)}
-    assert len(answers) == 1
+    asked = [plan(sequence(), enrollment(), History(), MONDAY) for _ in range(5)]
+    assert all(answer == asked[0] for answer in asked)
 
 
 WANTS = sequence(
@@ -103,7 +113,8 @@ def test_defaults_fill_in_and_requirements_do_not_wait_for_a_template():
 def test_the_address_is_always_known():
     assert lacking(sequence({"subject": "Hi", "body": "{{ email }}"}), {}) is None
     assert (
-        plan(sequence({"subject": "Hi", "body": "{{ email }}"}), enrollment(), (), MONDAY).text == f"{IDA}\n"
+        plan(sequence({"subject": "Hi", "body": "{{ email }}"}), enrollment(), History(), MONDAY).text
+        == f"{IDA}\n"
     )
 
 
@@ -119,5 +130,155 @@ def test_a_mail_that_would_be_empty_is_refused():
 
 
 def test_a_value_that_looks_like_a_template_stays_text():
-    planned = plan(sequence({"subject": "Hi", "body": "{{ x }}"}), enrollment(x="{{ 7 * 7 }}"), (), MONDAY)
+    planned = plan(
+        sequence({"subject": "Hi", "body": "{{ x }}"}), enrollment(x="{{ 7 * 7 }}"), History(), MONDAY
+    )
     assert planned.text == "{{ 7 * 7 }}\n"
+
+
+# --- the ways through ---
+
+DAY = timedelta(days=1)
+OPENER = {"id": "opener", "subject": "Hi", "body": "Hello"}
+
+
+NOTHING_YET = History()
+
+
+def _next(steps, history=NOTHING_YET, now=MONDAY, **variables):
+    return plan(sequence(OPENER, *steps), enrollment(**variables), history, now)
+
+
+def _said(**steps):
+    return tuple(Said(step, at) for step, at in steps.items())
+
+
+def test_a_step_that_is_skipped_adds_no_delay():
+    steps = (
+        {"id": "proof", "after": "4d", "if": 'industry == "saas"', "body": "Proof"},
+        {"id": "last", "after": "1w", "body": "Last"},
+    )
+    past = History(said=_said(opener=MONDAY))
+    assert _next(steps, past, industry="saas").step == "proof"
+    skipped = _next(steps, past, industry="farming")
+    assert (skipped.step, skipped.send_at) == ("last", MONDAY + 7 * DAY)
+    assert _next(steps, past).step == "last"
+
+
+CHOICE = {
+    "id": "angle",
+    "after": "4d",
+    "choose": [
+        {"if": "headcount | int >= 1000", "then": [{"id": "big", "body": "Big"}]},
+        {"if": 'trigger == "funding"', "then": [{"id": "funding", "after": "1d", "body": "Funding"}]},
+        {"else": [{"id": "generic", "body": "Generic"}]},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("variables", "step", "days"),
+    [
+        ({"headcount": "4000", "trigger": "funding"}, "big", 4),
+        ({"headcount": "80", "trigger": "funding"}, "funding", 5),
+        ({"headcount": "80"}, "generic", 4),
+        ({}, "generic", 4),
+    ],
+)
+def test_the_first_way_that_is_true_is_taken_after_the_wait_around_it(variables, step, days):
+    planned = _next((CHOICE,), History(said=_said(opener=MONDAY)), **variables)
+    assert (planned.step, planned.send_at) == (step, MONDAY + days * DAY)
+
+
+def test_whoever_has_gone_one_way_stays_on_it():
+    past = History(said=_said(opener=MONDAY, generic=MONDAY + 4 * DAY))
+    last = {"id": "last", "after": "1d", "body": "Last"}
+    assert _next((CHOICE, last), past, headcount="4000").step == "last"
+
+
+WAIT = {
+    "id": "report",
+    "wait_for": 'clicked("report")',
+    "up_to": "3d",
+    "then": [{"id": "call", "task": "Call {{ first_name }}"}],
+    "else": [{"id": "bump", "body": "Bump"}],
+}
+
+
+def test_a_wait_for_something_ends_when_it_comes():
+    past = History(said=_said(opener=MONDAY), happened=(Happened("clicked", "report", MONDAY + DAY),))
+    errand = _next((WAIT,), past, MONDAY + DAY, first_name="Ida")
+    assert (errand.step, errand.kind, errand.at) == ("call", "task", MONDAY + DAY)
+    assert errand.says == {"task": "Call Ida"}
+
+
+def test_a_wait_for_something_ends_when_its_time_is_over():
+    past = History(said=_said(opener=MONDAY))
+    waiting = _next((WAIT,), past, MONDAY + DAY, first_name="Ida")
+    assert waiting == Waiting('waits for clicked("report")', MONDAY + 3 * DAY)
+    bump = _next((WAIT,), past, MONDAY + 3 * DAY, first_name="Ida")
+    assert (bump.step, bump.send_at) == ("bump", MONDAY + 3 * DAY)
+
+
+def test_something_that_came_before_the_wait_began_counts():
+    past = History(said=_said(opener=MONDAY + DAY), happened=(Happened("clicked", "report", MONDAY),))
+    assert _next((WAIT,), past, MONDAY + DAY, first_name="Ida").step == "call"
+
+
+@pytest.mark.parametrize(
+    "happened",
+    [
+        Happened("clicked", "another link", MONDAY + DAY),
+        Happened("meeting_booked", None, MONDAY + DAY),
+        Happened("clicked", "report", MONDAY - DAY),
+        Happened("clicked", "report", MONDAY + 4 * DAY),
+    ],
+    ids=["another link", "another event", "before enrolment", "too late"],
+)
+def test_something_else_does_not_end_a_wait(happened):
+    past = History(said=_said(opener=MONDAY), happened=(happened,))
+    assert _next((WAIT,), past, MONDAY + 5 * DAY, first_name="Ida").step == "bump"
+
+
+def test_a_task_stalls_nothing_unless_it_says_so():
+    task = {"id": "call", "task": "Call", "blocking": "true"}
+    bump = {"id": "bump", "after": "2d", "body": "Bump"}
+    given = History(said=_said(opener=MONDAY), done=(Done("call", MONDAY),))
+    assert _next((task, bump), given) == Waiting("call is not done")
+    assert _next((task | {"blocking": "false"}, bump), given).step == "bump"
+    ended = History(said=_said(opener=MONDAY), done=(Done("call", MONDAY, MONDAY + 5 * DAY),))
+    assert _next((task, bump), ended, MONDAY + 5 * DAY).send_at == MONDAY + 7 * DAY
+
+
+def test_a_variant_is_the_same_for_the_same_person_and_weighted():
+    ways = [
+        {"weight": "3", "id": "a", "subject": "A", "body": "a"},
+        {"weight": "1", "id": "b", "subject": "B", "body": "b"},
+    ]
+    wants = sequence({"id": "opener", "variants": ways})
+    told = [
+        plan(wants, replace(enrollment(), contact=f"p{n}@x.example"), History(), MONDAY).variant
+        for n in range(2000)
+    ]
+    assert told == [
+        plan(wants, replace(enrollment(), contact=f"p{n}@x.example"), History(), MONDAY).variant
+        for n in range(2000)
+    ]
+    assert 1400 < told.count("a") < 1600
+
+
+@pytest.mark.parametrize(
+    ("approval", "step", "held"),
+    [
+        ("first", {}, True),
+        ("all", {}, True),
+        ("none", {}, False),
+        ({"steps": ["step-1"]}, {}, True),
+        ({"steps": ["step-2"]}, {}, False),
+        ("none", {"approve": "true"}, True),
+        ("all", {"approve": "false"}, False),
+    ],
+)
+def test_a_letter_that_wants_a_humans_yes_is_held(approval, step, held):
+    wants = sequence({"subject": "Hi", "body": "x", **step}, {"after": "1d", "body": "y"}, approval=approval)
+    assert plan(wants, enrollment(), History(), MONDAY).held is held

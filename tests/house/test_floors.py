@@ -13,20 +13,37 @@ PACKAGES = {"engine", "relent"} | WINGS
 
 #: Rooms of the ground floor, by floor. A room may import what lies below it, and never its own floor.
 FLOORS = {
-    7: {
+    12: {"engine.errands"},
+    11: {
         "engine.enroll",
         "engine.approve",
-        "engine.brake",
         "engine.dispatch",
         "engine.react",
         "engine.recover",
+        "engine.happen",
+        "engine.wake",
+        "engine.label",
+        "engine.revise",
+        "engine.why",
+        "engine.trial",
     },
-    6: {"engine.settle"},
-    5: {"engine.advance"},
-    4: {"engine.plan", "engine.compose", "engine.verdict", "engine.seams", "engine.store"},
-    3: {"engine.model", "engine.hours", "engine.render"},
-    2: {"engine.states", "engine.sequence"},
-    1: {"engine.events", "engine.ids", "engine.addresses", "engine.owner"},
+    10: {"engine.settle", "engine.brake", "engine.foresee"},
+    9: {"engine.advance"},
+    8: {"engine.store", "engine.compose", "engine.seams"},
+    7: {"engine.plan", "engine.verdict", "engine.winner"},
+    6: {"engine.wording"},
+    5: {"engine.limits", "engine.markup"},
+    4: {"engine.model", "engine.hours"},
+    3: {"engine.render"},
+    2: {"engine.states", "engine.sequence", "engine.companies"},
+    1: {
+        "engine.events",
+        "engine.ids",
+        "engine.addresses",
+        "engine.owner",
+        "engine.absence",
+        "engine.measures",
+    },
     0: {"engine.errors"},
 }
 #: Only here may SQL be spoken; SQLAlchemyError alone may be caught elsewhere, so that a database that is away is no crash.
@@ -42,7 +59,7 @@ OUTSIDE = {
     "smtplib": {"mailroom"},
     "sqlalchemy": {"engine"},
     "alembic": {"engine"},
-    "jinja2": {"engine"},
+    "jinja2": {"engine", "relent"},  # letters; and the page of a simulation
     "pydantic_settings": {"relent"},
     "svix": set(),
 }

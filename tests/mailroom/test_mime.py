@@ -1,5 +1,6 @@
 """What goes over the wire is what was written, and nothing that somebody smuggled into it."""
 
+import hashlib
 import re
 from email import message_from_bytes
 from email.header import decode_header, make_header
@@ -8,11 +9,11 @@ from email.policy import default
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import PermanentFailure
-from engine.model import Letter
+from engine.model import Enclosure, Letter
 from mailroom.mime import to_bytes
 from tests.doubles import MONDAY
 
@@ -162,3 +163,212 @@ def test_only_one_plain_address_is_written_to(address):
 def test_half_a_character_in_the_text_is_refused_in_words():
     with pytest.raises(PermanentFailure, match="half a character"):
         wire(text="\ud83d")
+
+
+# --- more than text ---
+
+PDF = Enclosure(name="prices.pdf", content_type="application/pdf", content=bytes(range(256)) * 9)
+HTML = "<p>Hello <b>Ida</b></p>\n"
+
+
+def kinds(message: EmailMessage) -> list[str]:
+    """Outside first."""
+    return [part.get_content_type() for part in message.walk()]
+
+
+def test_a_letter_of_nothing_but_text_is_what_it_always_was():
+    assert wire() == (
+        b"From: sam@acme.example\r\n"
+        b"To: ida@nordic.example\r\n"
+        b"Subject: Quick question\r\n"
+        b"Date: Mon, 02 Mar 2026 09:00:00 +0000\r\n"
+        b"Message-ID: <one@acme.example>\r\n"
+        b'Content-Type: text/plain; charset="utf-8"\r\n'
+        b"Content-Transfer-Encoding: 7bit\r\n"
+        b"MIME-Version: 1.0\r\n"
+        b"\r\n"
+        b"Hello Ida\r\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "shape"),
+    [
+        ({"html": HTML}, ["multipart/alternative", "text/plain", "text/html"]),
+        ({"attachments": (PDF,)}, ["multipart/mixed", "text/plain", "application/pdf"]),
+        (
+            {"html": HTML, "attachments": (PDF, PDF)},
+            ["multipart/mixed", "multipart/alternative", "text/plain", "text/html"] + ["application/pdf"] * 2,
+        ),
+    ],
+)
+def test_text_comes_first_then_html_then_files(more, shape):
+    message = parsed(**more)
+
+    assert kinds(message) == shape
+    assert [part.defects for part in message.walk()] == [[]] * len(shape)
+    assert [part["MIME-Version"] for part in message.walk()] == ["1.0"] + [None] * (len(shape) - 1)
+    body = message.get_body(("plain",))
+    assert body is not None
+    assert body.get_content() == "Hello Ida\r\n"
+    if "html" in more:
+        page = message.get_body(("html",))
+        assert page is not None
+        assert page.get_content().startswith("<!doctype html>\r\n<html>")
+        assert "\r\n<p>Hello <b>Ida</b></p>\r\n</body>" in page.get_content()
+    assert [part.get_content() for part in message.iter_attachments()] == [
+        file.content for file in more.get("attachments", ())
+    ]
+
+
+@pytest.mark.parametrize("page", ["<!DOCTYPE html><html><body>x</body></html>", " <html lang=de>x</html>"])
+def test_a_whole_page_is_not_put_into_another(page):
+    body = parsed(html=page).get_body(("html",))
+
+    assert body is not None
+    assert body.get_content() == f"{page}\r\n"
+
+
+@settings(deadline=None)
+@given(text=_awkward, html=_awkward)
+def test_html_arrives_as_it_was_written(text, html):
+    data = wire(text=text, html=f"<html>{html}", attachments=(PDF,))
+
+    assert not _LONE.search(data)
+    assert data.isascii()
+    assert max(map(len, data.split(b"\r\n"))) <= 998
+    message = message_from_bytes(data, policy=default)
+    found = [part.get_payload(decode=True) for part in message.walk() if not part.is_multipart()]
+    for payload, written in zip(found, (text, f"<html>{html}"), strict=False):
+        assert isinstance(payload, bytes)
+        assert unified(payload.decode()).removesuffix("\n") == unified(written).removesuffix("\n")
+    assert found[2] == PDF.content
+
+
+def test_the_same_letter_is_the_same_to_the_last_byte():
+    assert wire(html=HTML, attachments=(PDF,)) == wire(html=HTML, attachments=(PDF,))
+    one, other = wire(html=HTML), wire(html=HTML, message_id="<two@acme.example>")
+    assert boundaries(one).isdisjoint(boundaries(other))
+
+
+def boundaries(data: bytes) -> set[bytes]:
+    return set(re.findall(rb'boundary="([^"]+)"', data))
+
+
+def test_a_letter_that_knows_its_own_boundary_gets_another():
+    [known] = boundaries(wire(html=HTML))
+    text = f"Hello\n--{known.decode()}\n--{known.decode()}--\nIda\n"
+
+    message = parsed(html=HTML, text=text)
+
+    assert known not in boundaries(message.as_bytes())
+    assert kinds(message) == ["multipart/alternative", "text/plain", "text/html"]
+    body = message.get_body(("plain",))
+    assert body is not None
+    assert unified(body.get_content()) == text
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "prices.pdf",
+        "our prices (2026), final; v2.pdf",
+        'the "best" prices.pdf',
+        "100%25 =?utf-8?q?x?=.pdf",
+        "Größe & Preis.pdf",
+        "価格表.pdf",
+        "😀.pdf",
+        "x" * 200 + ".pdf",
+        "ü漢" * 60 + ".pdf",
+        "it's.pdf",
+        ".hidden",
+        "no ending",
+    ],
+)
+def test_a_file_arrives_under_its_own_name(name):
+    data = wire(attachments=(Enclosure(name=name, content_type="application/pdf", content=b"%PDF"),))
+
+    assert max(map(len, data.split(b"\r\n"))) <= 80
+    [file] = message_from_bytes(data, policy=default).iter_attachments()
+    assert file.get_filename() == name
+    assert file.get_content_disposition() == "attachment"
+    assert file.get_content() == b"%PDF"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        " ",
+        ".",
+        "..",
+        "a/b.pdf",
+        "..\\b.pdf",
+        "a\r\nBcc: x@y.example",
+        "a\n",
+        "a\x00b",
+        "a\u2028b",
+        "a\ud800",
+    ],
+)
+def test_a_files_name_is_a_name_and_nothing_else(name):
+    with pytest.raises(PermanentFailure, match=r"a file's name .*found '"):
+        wire(attachments=(Enclosure(name=name, content_type="application/pdf", content=b""),))
+
+
+@pytest.mark.parametrize(
+    "kind", ["", "pdf", "text/plain\r\nBcc: x@y.example", "text/plain; name=x", "a/b/c", "ü/x"]
+)
+def test_a_files_kind_is_a_kind_and_nothing_else(kind):
+    with pytest.raises(PermanentFailure, match=r"x\.pdf: a kind of file"):
+        wire(attachments=(Enclosure(name="x.pdf", content_type=kind, content=b""),))
+
+
+@pytest.mark.parametrize("kind", ["message/rfc822", "multipart/mixed"])
+def test_a_letter_inside_a_letter_is_only_a_file(kind):
+    [file] = parsed(
+        attachments=(Enclosure(name="x.eml", content_type=kind, content=b"\x00Hi"),)
+    ).iter_attachments()
+
+    assert file.get_content_type() == "application/octet-stream"
+    assert file.get_content() == b"\x00Hi"
+
+
+@pytest.mark.parametrize("size", [0, 1, 56, 57, 58, 100_000])
+def test_a_file_arrives_to_the_byte(size):
+    content = hashlib.shake_256(b"seed").digest(size)
+    [file] = parsed(
+        attachments=(Enclosure(name="x.bin", content_type="application/x-bin", content=content),)
+    ).iter_attachments()
+
+    assert file.get_content() == content
+
+
+def test_copies_are_told_and_blind_ones_are_not():
+    data = wire(cc=("kim@acme.example", "ola@acme.example"), bcc=("crm@acme.example",))
+    message = message_from_bytes(data, policy=default)
+
+    assert message["Cc"] == "kim@acme.example, ola@acme.example"
+    assert message["Bcc"] is None
+    assert b"crm" not in data
+
+
+def test_a_hundred_copies_are_told_line_by_line():
+    everybody = tuple(f"{number:03}.{'x' * 50}@acme.example" for number in range(100))
+    data = wire(cc=everybody)
+
+    assert max(map(len, data.split(b"\r\n"))) <= 998
+    assert message_from_bytes(data, policy=default)["Cc"].split(", ") == list(everybody)
+
+
+@pytest.mark.parametrize(
+    "address", ["a@b.example\r\nBcc: x@y.example", "a@b.example, c@d.example", "Kim <a@b.example>", ""]
+)
+def test_a_copy_goes_to_one_plain_address(address):
+    with pytest.raises(PermanentFailure, match="Cc is a plain address"):
+        wire(cc=("kim@acme.example", address))
+
+
+def test_half_a_character_in_the_html_is_refused_in_words():
+    with pytest.raises(PermanentFailure, match="half a character"):
+        wire(html="\ud83d")

@@ -16,7 +16,7 @@ import trustme
 from aiosmtpd.controller import Controller
 
 from engine.errors import MailboxError, NoAnswer, PermanentFailure, TemporaryFailure
-from engine.model import Letter, Sent, Withdrawn
+from engine.model import Enclosure, Letter, Sent, Withdrawn
 from engine.seams import Trace
 from mailroom.smtp_out import SmtpSettings, SmtpTransport, dot_stuffed
 from tests.doubles import FrozenClock
@@ -25,6 +25,7 @@ from tests.smtp_server import (
     SmtpServer,
     drip,
     hang_up,
+    refuse,
     reset,
     say,
     say_and_hang_up,
@@ -548,6 +549,115 @@ def test_an_envelope_takes_one_plain_address(field, address, plain):
         carrier.send(letter(**{field: address}), Gate())
 
     assert plain.connections == 0
+
+
+# --- copies, and letters of more than text ---
+
+COPIES: dict[str, Any] = {"cc": ("kim@acme.example", "ola@acme.example"), "bcc": ("crm@acme.example",)}
+
+
+def test_everybody_gets_the_letter_and_nobody_sees_the_blind_copy(plain):
+    with transport(plain) as carrier:
+        assert carrier.send(letter(**COPIES), Gate()) == Sent("250 2.0.0 Ok: queued as Q1")
+
+    [taken] = plain.accepted
+    assert taken.to == "<ida@nordic.example>"
+    assert taken.copies == ("<kim@acme.example>", "<ola@acme.example>", "<crm@acme.example>")
+    assert message_from_bytes(taken.data)["Cc"].split() == ["kim@acme.example,", "ola@acme.example"]
+    assert b"crm" not in taken.data
+
+
+def test_nobody_gets_it_twice(plain):
+    more = {"cc": ("IDA@nordic.example", "kim@acme.example"), "bcc": ("Kim@acme.example", "kim@acme.example")}
+    with transport(plain) as carrier:
+        carrier.send(letter(**more), Gate())
+
+    [taken] = plain.accepted
+    assert [copy.lower() for copy in taken.copies] == ["<kim@acme.example>"]
+
+
+@pytest.mark.parametrize("words", ["550 5.1.1 no such user", "450 4.2.0 greylisted"])
+@pytest.mark.parametrize(
+    "unknown", [["kim@acme.example"], ["crm@acme.example"], ["ola@acme.example", "crm@acme.example"]]
+)
+def test_a_copy_that_is_refused_does_not_stop_the_letter_and_is_noted(unknown, words, plain):
+    plain.faults["RCPT"] = refuse(*unknown, words=words)
+    with transport(plain) as carrier:
+        answer = carrier.send(letter(**COPIES), Gate())
+
+    [taken] = plain.accepted
+    assert taken.to == "<ida@nordic.example>"
+    assert len(taken.copies) == 3 - len(unknown)
+    assert isinstance(answer, Sent)
+    assert answer.note == "; ".join(
+        ["250 2.0.0 Ok: queued as Q1", *(f"the answer to RCPT for {one} was {words}" for one in unknown)]
+    )
+
+
+def test_whom_the_letter_is_to_is_asked_first_and_decides(plain):
+    plain.faults["RCPT"] = refuse("ida@nordic.example")
+    with transport(plain) as carrier, pytest.raises(PermanentFailure, match="no such user"):
+        carrier.send(letter(**COPIES), gate := Gate())
+
+    assert gate.asked == 0
+    assert [verb for verb in plain.verbs if verb.startswith("RCPT")] == ["RCPT TO:<ida@nordic.example>"]
+    assert plain.accepted == []
+
+
+@pytest.mark.parametrize("words", ["421 4.3.2 shutting down", "354 what?", "hello"])
+def test_a_server_that_loses_its_wits_over_a_copy_gets_no_letter(words, plain):
+    plain.faults["RCPT"] = refuse("crm@acme.example", words=words)
+    with transport(plain) as carrier, pytest.raises(TemporaryFailure):
+        carrier.send(letter(**COPIES), gate := Gate())
+
+    assert gate.asked == 0
+    assert plain.accepted == []
+
+
+def test_a_refused_copy_does_not_tell_the_password(careful, login):
+    careful.faults["RCPT"] = refuse("crm@acme.example", words=f"550 I know {PASSWORD}")
+    with transport(careful, **login) as carrier:
+        answer = carrier.send(letter(**COPIES), Gate())
+
+    assert isinstance(answer, Sent)
+    assert "kept back" in answer.note
+    assert PASSWORD not in answer.note
+
+
+@pytest.mark.parametrize("field", ["cc", "bcc"])
+@pytest.mark.parametrize("address", ["a@b.example\r\nRSET", "a@b.example> SIZE=1", "<a@b.example>", ""])
+def test_a_copy_takes_one_plain_address(field, address, plain):
+    with transport(plain) as carrier, pytest.raises(PermanentFailure, match="plain address"):
+        carrier.send(letter(**{field: (address,)}), Gate())
+
+    assert plain.connections == 0
+
+
+@pytest.mark.parametrize("tls", ["none", "starttls"])
+def test_a_large_letter_arrives_whole_and_the_gate_is_asked_right_before_the_dot(tls, authority, ca_file):
+    content = b"\r\n.\r\nRSET\r\n" * 200_000
+    file = Enclosure(name="Größe.bin", content_type="application/octet-stream", content=content)
+    with SmtpServer(tls=tls, context=certified(authority)) as server:
+
+        def look() -> None:
+            assert server.has_heard(b"--\r\n")
+            assert server.dots == 0
+
+        with transport(server, ca_file=ca_file, timeout=10.0) as carrier:
+            carrier.send(letter(html="<p>.</p>\n", attachments=(file,)), gate := Gate(look=look))
+
+    assert gate.asked == 1
+    [taken] = server.accepted
+    parts = list(message_from_bytes(taken.data).walk())
+    assert [part.get_content_type() for part in parts] == [
+        "multipart/mixed",
+        "multipart/alternative",
+        "text/plain",
+        "text/html",
+        "application/octet-stream",
+    ]
+    assert parts[-1].get_payload(decode=True) == content
+    assert parts[-1].get_filename() == "Größe.bin"
 
 
 def test_smtp_does_not_remember_what_left(plain):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import ConfigError
-from relent.assemble import assemble, check_listening, verifier
+from relent.assemble import assemble, check_listening, sender, verifier
 from relent.config import load_config
 from relent.first_day import set_up
 from tests.makers import SECRET
@@ -164,3 +164,30 @@ def test_two_inits_have_two_secrets(tmp_path):
         list(set_up(tmp_path / name))
     secrets = {load_config(tmp_path / name / "config.yaml").webhooks.secrets[0] for name in ("a", "b")}
     assert len(secrets) == 2
+
+
+def test_what_we_sign_for_others_is_never_signed_with_what_we_believe(tmp_path):
+    """Whoever can check a signature can make one: they could forge an answer."""
+    config = load_config(
+        _config(tmp_path, f"webhooks: {{secrets: [{SECRET}], outbound: {{secret: {SECRET}}}}}\n")
+    )
+    with pytest.raises(ConfigError, match=r"outbound\.secret is one of webhooks\.secrets"):
+        sender(config)
+
+
+def test_pools_are_addresses_under_a_name(tmp_path):
+    config = load_config(_config(tmp_path, "pools: {north: [sam@acme.example, kim@acme.example]}\n"))
+    assert config.pools == {"north": ("sam@acme.example", "kim@acme.example")}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[a]", "write a name"),
+        ("{north: sam@acme.example}", "north: write its addresses"),
+        ("{north: [sam]}", "sam"),
+    ],
+)
+def test_pools_that_are_none_are_told_in_words(tmp_path, text, words):
+    with pytest.raises(ConfigError, match=words):
+        load_config(_config(tmp_path, f"pools: {text}\n"))

@@ -701,9 +701,9 @@ def test_whom_a_human_paused_at_this_moment_does_not_go_on_when_a_missing_variab
         enroll(prepare(Prospect(email=IDA), wants), ledger=ledger)
     ready = prepare(Prospect(email=IDA, variables={"company": "Nordic"}), wants)
     with store.transaction(clock.now(), "a test") as ledger:
-        as_it_was = ledger.enrollments.of(wants.name, IDA)
+        as_it_was = ledger.enrollments.of_all(wants.name, [IDA])
     react(reply("thr_unknown", verified=False), b"", store=store, clock=clock, pace=pace)
-    monkeypatch.setattr("engine.store.enrollments.Enrollments.of", lambda *_: as_it_was)
+    monkeypatch.setattr("engine.store.enrollments.Enrollments.of_all", lambda *_: as_it_was)
 
     with store.transaction(clock.now(), "a test") as ledger:
         again = enroll(ready, ledger=ledger)

@@ -85,6 +85,8 @@ def upgrade() -> None:
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("thread_id", sa.Text(), nullable=False),
+        sa.Column("company", sa.Text(), nullable=True),
+        sa.Column("wake_at", sa.BigInteger(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["inbox_id"], ["inbox.id"], name="enrollment_inbox_id_fk"),
@@ -92,6 +94,22 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="enrollment_pk"),
     )
     op.create_index("enrollment_contact", "enrollment", ["contact", "state"], unique=False)
+    op.create_index(
+        "enrollment_company",
+        "enrollment",
+        ["company"],
+        unique=False,
+        sqlite_where=sa.text("state IN ('active', 'paused')"),
+        postgresql_where=sa.text("state IN ('active', 'paused')"),
+    )
+    op.create_index(
+        "enrollment_asleep",
+        "enrollment",
+        ["wake_at"],
+        unique=False,
+        sqlite_where=sa.text("wake_at IS NOT NULL"),
+        postgresql_where=sa.text("wake_at IS NOT NULL"),
+    )
     op.create_index(
         "enrollment_one_life",
         "enrollment",
@@ -127,6 +145,14 @@ def upgrade() -> None:
         sa.Column("subject", sa.Text(), nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
         sa.Column("message_id", sa.Text(), nullable=False),
+        sa.Column("html", sa.Text(), nullable=True),
+        sa.Column("cc", sa.JSON(), server_default="[]", nullable=False),
+        sa.Column("bcc", sa.JSON(), server_default="[]", nullable=False),
+        sa.Column("attachments", sa.JSON(), server_default="[]", nullable=False),
+        sa.Column("variant", sa.Text(), nullable=True),
+        sa.Column("opener", sa.Boolean(), server_default="0", nullable=False),
+        sa.Column("company", sa.Text(), nullable=True),
+        sa.Column("domain", sa.Text(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("content_sha", sa.Text(), nullable=False),
         sa.Column("approved_sha", sa.Text(), nullable=True),
@@ -168,7 +194,7 @@ def upgrade() -> None:
     op.create_index(
         "draft_due",
         "draft",
-        ["send_at"],
+        ["send_at", "opener", "to"],
         unique=False,
         sqlite_where=sa.text("state = 'scheduled'"),
         postgresql_where=sa.text("state = 'scheduled'"),
@@ -197,6 +223,23 @@ def upgrade() -> None:
         sqlite_where=sa.text("state = 'releasing'"),
         postgresql_where=sa.text("state = 'releasing'"),
     )
+    op.create_index("draft_mailbox", "draft", ["inbox_id", "send_at"], unique=False)
+    op.create_index(
+        "draft_company",
+        "draft",
+        ["company", "send_at"],
+        unique=False,
+        sqlite_where=sa.text("company IS NOT NULL"),
+        postgresql_where=sa.text("company IS NOT NULL"),
+    )
+    op.create_index(
+        "draft_domain",
+        "draft",
+        ["domain", "send_at"],
+        unique=False,
+        sqlite_where=sa.text("domain IS NOT NULL"),
+        postgresql_where=sa.text("domain IS NOT NULL"),
+    )
     op.create_index("draft_thread", "draft", ["thread_id", "state"], unique=False)
     op.create_table(
         "thread_label",
@@ -216,6 +259,8 @@ def upgrade() -> None:
         sa.Column("to", sa.JSON(), nullable=False),
         sa.Column("subject", sa.Text(), nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("html", sa.Text(), nullable=True),
+        sa.Column("cc", sa.JSON(), server_default="[]", nullable=False),
         sa.Column("timestamp", sa.BigInteger(), nullable=False),
         sa.Column("in_reply_to", sa.Text(), nullable=True),
         sa.Column("references", sa.JSON(), nullable=False),
@@ -232,6 +277,65 @@ def upgrade() -> None:
         sa.UniqueConstraint("thread_id", "position", name="message_thread_id_position_key"),
     )
     op.create_index("message_time", "message", ["timestamp"], unique=False)
+    op.create_index(
+        "message_sent",
+        "message",
+        ["inbox_id", "timestamp"],
+        unique=False,
+        sqlite_where=sa.text("direction = 'sent'"),
+        postgresql_where=sa.text("direction = 'sent'"),
+    )
+    op.create_table(
+        "happening",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("contact", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=True),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="happening_pk"),
+    )
+    op.create_index("happening_contact", "happening", ["contact", "at"], unique=False)
+    op.create_table(
+        "absence",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("enrollment_id", sa.Text(), nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["enrollment_id"], ["enrollment.id"], name="absence_enrollment_id_fk"),
+        sa.PrimaryKeyConstraint("id", name="absence_pk"),
+    )
+    op.create_index("absence_enrollment", "absence", ["enrollment_id"], unique=False)
+    op.create_table(
+        "errand",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("enrollment_id", sa.Text(), nullable=True),
+        sa.Column("step", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("says", sa.JSON(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("due", sa.BigInteger(), nullable=True),
+        sa.Column("ended_at", sa.BigInteger(), nullable=True),
+        sa.Column("outcome", sa.Text(), nullable=True),
+        sa.Column("tries", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("next_try_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["enrollment_id"], ["enrollment.id"], name="errand_enrollment_id_fk"),
+        sa.PrimaryKeyConstraint("id", name="errand_pk"),
+        sa.UniqueConstraint("enrollment_id", "step", name="errand_enrollment_id_step_key"),
+    )
+    op.create_index(
+        "errand_open",
+        "errand",
+        ["next_try_at"],
+        unique=False,
+        sqlite_where=sa.text("ended_at IS NULL"),
+        postgresql_where=sa.text("ended_at IS NULL"),
+    )
+    op.create_table(
+        "enclosure",
+        sa.Column("sha", sa.Text(), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("sha", name="enclosure_pk"),
+    )
     _make_the_audit_log_append_only()
 
 

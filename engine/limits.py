@@ -1,0 +1,351 @@
+"""How much may leave, and how fast: the next instant at which a letter has room. Pure, over a diary of what is booked.
+
+Whoever is being followed up goes first: a first letter takes what room is left, so that a long list never keeps the
+second letter of a conversation waiting. What is booked is a forecast; when its hour comes, `room_now` has the last word.
+"""
+
+import hashlib
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, time, timedelta
+from functools import lru_cache
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from engine.errors import Refused
+from engine.hours import Calendar, Opening
+from engine.measures import Gap, Rate
+from engine.sequence import Limits, Sequence
+
+What = Literal["mailbox", "company", "domain"]
+Look = Callable[[What, str, datetime, datetime], Iterable[tuple[datetime, bool]]]
+
+_DAY = timedelta(days=1)
+_TICK = timedelta(microseconds=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LONGEST_PERIOD = timedelta(days=8)  #: a week, and an hour that the clock was put back
+_MOST_TRIES = 5000
+_A_DAY = Rate(1, "day")
+_EVERYTHING: tuple[What, ...] = ("mailbox", "company", "domain")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Who writes to whom: everything that a limit can count."""
+
+    inbox: str
+    company: str | None
+    domain: str
+    opener: bool  #: the first letter of a conversation
+    seed: str  #: what its share of chance is drawn from
+
+
+@dataclass(slots=True)
+class _Page:
+    """One mailbox, company or domain on one day: who is booked when, in order."""
+
+    every: list[datetime] = field(default_factory=list)
+    follow_ups: list[datetime] = field(default_factory=list)
+
+
+_BLANK = _Page()  #: of a day on which nothing is booked; never written on
+
+
+@dataclass(frozen=True, slots=True)
+class _Crowd:
+    """A while in which there is no room, and why."""
+
+    since: datetime
+    until: datetime
+    why: str
+
+
+class Diary:
+    """What has left and what is booked. Filled by hand, or looked up a day at a time."""
+
+    def __init__(
+        self,
+        look: Look | None = None,
+        first: Callable[[str], datetime | None] | None = None,
+        *,
+        counts: Collection[What] = _EVERYTHING,
+    ) -> None:
+        self._look, self._first, self._counts = look, first, counts
+        self._pages: dict[tuple[What, str, int], _Page] = {}
+        self._began: dict[str, datetime | None] = {}
+        self._crowds: dict[str, dict[tuple[object, ...], _Crowd]] = {}
+
+    def book(self, place: Place, at: datetime) -> None:
+        day = _day(at)
+        for what, key in self._keys(place):
+            page = self._page(what, key, day)
+            if page is _BLANK:
+                page = self._pages[what, key, day] = _Page()
+            insort(page.every, at)
+            if not place.opener:
+                insort(page.follow_ups, at)
+        if not self._counts:
+            return
+        began = self.began(place.inbox)
+        self._began[place.inbox] = at if began is None else min(at, began)
+
+    def strike(self, place: Place, at: datetime) -> None:
+        """It will not leave then after all."""
+        for what, key in self._keys(place):
+            page = self._page(what, key, _day(at))
+            for booked in (page.every, page.follow_ups):
+                index = bisect_left(booked, at)
+                if (booked is page.every or not place.opener) and index < len(booked) and booked[index] == at:
+                    del booked[index]
+        self._forget_crowds(place, at)
+
+    def count(self, what: What, key: str, begin: datetime, end: datetime, *, openers: bool) -> int:
+        """How many in this while; without those that only open a conversation, if they have to stand back."""
+        found = 0
+        for day in range(_day(begin), _day(end) + 1):
+            page = self._page(what, key, day)
+            if booked := page.every if openers else page.follow_ups:
+                found += bisect_left(booked, end) - bisect_left(booked, begin)
+        return found
+
+    def last(self, inbox: str, at: datetime, reach: timedelta) -> datetime | None:
+        """The last letter up to this instant, no further away than that."""
+        last = None
+        for day in range(_day(at - reach), _day(at) + 1):
+            every = self._page("mailbox", inbox, day).every
+            if index := bisect_right(every, at):
+                last = every[index - 1]
+        return last
+
+    def follow_up_near(self, inbox: str, at: datetime, reach: timedelta) -> datetime | None:
+        """The last one that is nearer than that, before or after."""
+        near = None
+        for day in range(_day(at - reach), _day(at + reach) + 1):
+            booked = self._page("mailbox", inbox, day).follow_ups
+            index = bisect_left(booked, at + reach)
+            if index and booked[index - 1] > at - reach:
+                near = booked[index - 1]
+        return near
+
+    def hole(self, place: Place, at: datetime, before: timedelta, after: timedelta) -> datetime:
+        """The first instant from there on that is so far from the letter before it, and from the one after it."""
+        day = _day(at - before)
+        while day <= _day(at + after):
+            page = self._page("mailbox", place.inbox, day)
+            letters = page.every if place.opener else page.follow_ups
+            for booked in letters[bisect_left(letters, at - before) :]:
+                if booked - at >= after:
+                    return at
+                at = max(at, booked + before)
+            day += 1
+        return at
+
+    def began(self, inbox: str) -> datetime | None:
+        """The first letter this mailbox is known to have sent, or will."""
+        if inbox not in self._began:
+            self._began[inbox] = self._first(inbox) if self._first else None
+        return self._began[inbox]
+
+    def skip(
+        self, place: Place, whose: tuple[object, ...], earliest: datetime
+    ) -> tuple[datetime, str | None]:
+        """Where to begin to look for room, if it is known already that there is none before."""
+        crowd = self._crowds.get(place.inbox, {}).get(whose)
+        if crowd is None or not crowd.since <= earliest < crowd.until:
+            return earliest, None
+        return crowd.until, crowd.why
+
+    def learn(self, place: Place, whose: tuple[object, ...], crowd: _Crowd) -> None:
+        """A long list would else look at the same full days again and again."""
+        crowds = self._crowds.setdefault(place.inbox, {})
+        before = crowds.get(whose)
+        if before and before.since <= crowd.since <= before.until:
+            crowd = replace(crowd, since=before.since)
+        crowds[whose] = crowd
+
+    def _forget_crowds(self, place: Place, at: datetime) -> None:
+        """Somebody made room: what was known of the days around is true no longer."""
+        crowds = self._crowds.get(place.inbox, {})
+        for whose, crowd in list(crowds.items()):
+            if crowd.since <= at < crowd.until:
+                crowds[whose] = replace(crowd, since=at + _LONGEST_PERIOD)
+
+    def _keys(self, place: Place) -> Iterator[tuple[What, str]]:
+        if "mailbox" in self._counts:
+            yield "mailbox", place.inbox
+        if "company" in self._counts and place.company:
+            yield "company", place.company
+        if "domain" in self._counts:
+            yield "domain", place.domain
+
+    def _page(self, what: What, key: str, day: int) -> _Page:
+        if (known := self._pages.get((what, key, day))) is not None:
+            return known
+        if self._look is None:
+            return _BLANK
+        known = self._pages[what, key, day] = _Page()
+        begin = _EPOCH + day * _DAY
+        for at, opener in self._look(what, key, begin, begin + _DAY):
+            insort(known.every, at)
+            if not opener:
+                insort(known.follow_ups, at)
+        return known
+
+
+def next_room(
+    earliest: datetime, place: Place, *, calendar: Calendar, sequence: Sequence, diary: Diary
+) -> Opening:
+    """The first open instant at which no limit is in the way, and the rule that made it so late."""
+    limits = sequence.limits
+    if limits is None:
+        return calendar.next_open(earliest)
+    zone = sequence_zone(sequence)
+    whose = _kin(place, calendar, limits)
+    at, binding = diary.skip(place, whose, earliest)
+    alone = False  # a full company, or a share of chance, says nothing about anybody else's room
+    for _ in range(_MOST_TRIES):
+        opens = calendar.first_open(at)
+        if full := _full(opens, place, limits, diary, zone):
+            name, rate, at = full
+            alone = alone or name not in ("per_mailbox", "ramp")
+            binding = f"{name} {rate} is full"
+        elif (spaced := _spaced(opens, earliest, place, limits.gap, diary)) > opens:
+            at, binding = spaced, binding or f"gap {limits.gap} keeps {place.inbox} busy"
+            # First letters are many; that the next one finds a hole where this one found none, is rare.
+            alone = alone or not place.opener
+        elif binding is None:
+            return calendar.next_open(earliest)
+        else:
+            crowd = _Crowd(earliest, period(opens, _A_DAY, zone)[0], binding)
+            if crowd.since < crowd.until and not alone:
+                diary.learn(place, whose, crowd)
+            return Opening(opens, _until(binding, opens, calendar))
+    raise Refused("there is no room for it in the next years: raise the limits, or write to fewer people")
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """The limit that says no, and until when at least."""
+
+    why: str
+    until: datetime
+
+
+def room_now(now: datetime, place: Place, *, sequence: Sequence, sent: Diary, waiting: Diary) -> Full | None:
+    """Its hour has come: may it leave? `sent` is what has really left, `waiting` what is booked for later."""
+    limits = sequence.limits
+    if limits is None:
+        return None
+    zone = sequence_zone(sequence)
+    for name, what, key, rate in _rates(place, limits, now, waiting):
+        begin, end = period(now, rate, zone)
+        left = sent.count(what, key, begin, end, openers=True)
+        if place.opener:  # whoever is being followed up goes first
+            left += waiting.count(what, key, now + _TICK, end, openers=False)
+        if left >= rate.number:
+            return Full(f"{name} {rate} is full", end)
+    return _too_close(now, place, limits.gap, sent, waiting) if limits.gap else None
+
+
+def _too_close(now: datetime, place: Place, gap: Gap, sent: Diary, waiting: Diary) -> Full | None:
+    why = f"gap {gap} keeps {place.inbox} busy"
+    before = sent.last(place.inbox, now, gap.least)
+    if before and now - before < gap.least / 2:  # a clock's tick is no burst
+        return Full(why, before + gap.least)
+    if place.opener and (near := waiting.follow_up_near(place.inbox, now, gap.least)):
+        return Full(why, near + gap.least)
+    return None
+
+
+def sequence_zone(sequence: Sequence) -> str:
+    """Whose midnight ends a day's share: the sender's."""
+    schedule = sequence.schedule
+    if schedule is None:
+        return "UTC"
+    return schedule.fallback_timezone if schedule.timezone == "recipient" else schedule.timezone
+
+
+def share_of_chance(seed: str) -> float:
+    """The same every time, from 0 to almost 1: what is shown is what happens."""
+    return int.from_bytes(hashlib.sha256(seed.encode()).digest()[:7]) / 2**56
+
+
+def counted(limits: Limits | None) -> tuple[What, ...]:
+    """What a diary has to keep for these limits: to remember every company of a long list takes memory."""
+    if limits is None:
+        return ()
+    wanted = {"mailbox": True, "company": limits.per_company, "domain": limits.per_domain}
+    return tuple(what for what in _EVERYTHING if wanted[what])
+
+
+def mailbox_rates(limits: Limits, began: datetime | None, at: datetime) -> Iterator[tuple[str, Rate]]:
+    """How much one mailbox may send, if its first letter left then."""
+    yield "per_mailbox", limits.per_mailbox
+    if limits.ramp:
+        day = (at.date() - began.date()).days if began else 0
+        yield "ramp", Rate(limits.ramp.on(day), "day")
+
+
+def _rates(place: Place, limits: Limits, at: datetime, diary: Diary) -> Iterator[tuple[str, What, str, Rate]]:
+    began = diary.began(place.inbox) if limits.ramp else None
+    for name, rate in mailbox_rates(limits, began, at):
+        yield name, "mailbox", place.inbox, rate
+    if limits.per_company and place.company:
+        yield "per_company", "company", place.company, limits.per_company
+    if limits.per_domain:
+        yield "per_domain", "domain", place.domain, limits.per_domain
+
+
+def _full(
+    at: datetime, place: Place, limits: Limits, diary: Diary, zone: str
+) -> tuple[str, Rate, datetime] | None:
+    """The limit in the way, and when its next period begins."""
+    for name, what, key, rate in _rates(place, limits, at, diary):
+        begin, end = period(at, rate, zone)
+        if diary.count(what, key, begin, end, openers=place.opener) >= rate.number:
+            return name, rate, end
+    return None
+
+
+def _spaced(at: datetime, earliest: datetime, place: Place, gap: Gap | None, diary: Diary) -> datetime:
+    """As far from its neighbours as chance, which is always the same, has drawn."""
+    if gap is None:
+        return at
+    drawn = gap.least + (gap.most - gap.least) * share_of_chance(f"{place.seed}/gap")
+    drawn = timedelta(seconds=round(drawn.total_seconds()))
+    # First letters that are still to come stand back for a follow-up; one that has left cannot.
+    if not place.opener and (left := diary.last(place.inbox, earliest, drawn)):
+        at = max(at, left + drawn)
+    return diary.hole(place, at, drawn, gap.least)
+
+
+def _kin(place: Place, calendar: Calendar, limits: Limits) -> tuple[object, ...]:
+    """Where one of them found no room, nobody else of them does."""
+    return place.opener, id(calendar), str(limits.per_mailbox), str(limits.ramp)
+
+
+def _until(binding: str, at: datetime, calendar: Calendar) -> str:
+    return f"{binding} until {at.astimezone(calendar.zone):%a %d %b %H:%M} {calendar.zone.key}"
+
+
+def period(at: datetime, rate: Rate, zone: str) -> tuple[datetime, datetime]:
+    """The hour, day or week that counts for this instant: its begin, and the begin of the next one."""
+    if rate.period == "hour":
+        begin = at.replace(minute=0, second=0, microsecond=0)
+        return begin, begin + timedelta(hours=1)
+    local = at.astimezone(ZoneInfo(zone)).date()
+    if rate.period == "week":
+        local -= timedelta(days=local.weekday())
+    return _midnights(local.toordinal(), 7 if rate.period == "week" else 1, zone)
+
+
+@lru_cache(maxsize=10_000)
+def _midnights(day: int, days: int, zone: str) -> tuple[datetime, datetime]:
+    first = datetime.combine(datetime.fromordinal(day), time(), ZoneInfo(zone))
+    last = datetime.combine(datetime.fromordinal(day + days), time(), ZoneInfo(zone))
+    return first.astimezone(UTC), last.astimezone(UTC)
+
+
+def _day(at: datetime) -> int:
+    return (at - _EPOCH).days

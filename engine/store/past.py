@@ -1,0 +1,289 @@
+"""The shelf of what has been: what a sequence said and did to a person, what they did, when they were away."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, select, update
+
+from engine.hours import Absence
+from engine.ids import answer_label, new_id
+from engine.plan import Done, Errand, Happened, History, Said
+from engine.store.moves import Desk
+from engine.store.tables import (
+    absence,
+    draft,
+    enrollment,
+    errand,
+    happening,
+    message,
+    sequence_version,
+    thread,
+    thread_label,
+)
+
+#: What the id of an errand begins with, by its kind.
+_PREFIXES = {"task": "tsk", "notice": "ntc", "webhook": "cal", "enter": "ent"}
+#: What a human does; the rest is done by itself, when its hour comes.
+_BY_HAND = ("task", "notice")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chore:
+    """An errand as it stands in the books."""
+
+    id: str
+    enrollment_id: str
+    step: str
+    kind: str
+    says: Mapping[str, Any]
+    at: datetime
+    due: datetime | None
+    ended_at: datetime | None
+    outcome: str | None  #: what became of it, or of the last try
+    tries: int  #: also says in whose hands it is: whoever has counted less has lost it
+    next_try_at: datetime | None
+
+
+_CHORE = [errand.c[name] for name in Chore.__dataclass_fields__]
+
+
+def _chore(row: Row[Any]) -> Chore:
+    return Chore(**{name: getattr(row, name) for name in Chore.__dataclass_fields__})
+
+
+class Past:
+    """One transaction's hands on it."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._db = desk.db
+
+    def of(self, enrollment_id: str, contact: str) -> History:
+        """Everything that the planner asks for."""
+        return History(
+            said=tuple(Said(row.step, row.timestamp) for row in self._said(enrollment_id)),
+            done=tuple(Done(row.step, row.at, row.ended_at) for row in self._done(enrollment_id)),
+            happened=tuple(Happened(row.name, row.value, row.at) for row in self._happened(contact)),
+            absences=tuple(Absence(row.since, row.until) for row in self._absences(enrollment_id)),
+        )
+
+    def happen(self, event_id: str, contact: str, name: str, value: str | None, at: datetime) -> bool:
+        """False: heard before."""
+        made = self._desk.insert_once(
+            happening, id=event_id, contact=contact, name=name, value=value, at=at, twin=("id",)
+        )
+        return bool(made)
+
+    def be_away(self, enrollment_id: str, away: Absence) -> None:
+        self._desk.insert_once(
+            absence,
+            id=new_id("abs", self._desk.now),
+            enrollment_id=enrollment_id,
+            since=away.since,
+            until=away.until,
+        )
+
+    # --- errands ---
+
+    def note_errand(self, enrollment_id: str | None, new: Errand) -> str | None:
+        """Its id. None: a step can be done once, and it was."""
+        made = self._desk.insert_once(
+            errand,
+            id=new_id(_PREFIXES[new.kind], self._desk.now),
+            enrollment_id=enrollment_id,
+            step=new.step,
+            kind=new.kind,
+            says=dict(new.says),
+            at=self._desk.now,
+            due=new.due,
+            next_try_at=None if new.kind in _BY_HAND else new.at,
+        )
+        return made[0].id if made else None
+
+    def errand(self, errand_id: str) -> Chore | None:
+        row = self._db.execute(select(*_CHORE).where(errand.c.id == errand_id)).one_or_none()
+        return None if row is None else _chore(row)
+
+    def due_errands(self, at_most: int) -> list[Chore]:
+        """What its hour has come for, the longest waiting first."""
+        due = select(*_CHORE).where(errand.c.ended_at.is_(None), errand.c.next_try_at <= self._desk.now)
+        return [_chore(row) for row in self._db.execute(due.order_by(errand.c.next_try_at).limit(at_most))]
+
+    def next_errand(self) -> datetime | None:
+        """When the next one is due."""
+        first = select(errand.c.next_try_at).where(
+            errand.c.ended_at.is_(None), errand.c.next_try_at.is_not(None)
+        )
+        return self._db.scalar(first.order_by(errand.c.next_try_at).limit(1))
+
+    def take_errand(self, due: Chore, *, until: datetime) -> Chore | None:
+        """One more try, and nobody else's before then. None: somebody was faster."""
+        taken = update(errand).where(*self._mine(due), errand.c.next_try_at <= self._desk.now)
+        row = self._db.execute(
+            taken.values(tries=errand.c.tries + 1, next_try_at=until).returning(*_CHORE)
+        ).one_or_none()
+        return None if row is None else _chore(row)
+
+    def hold_errand(self, taken: Chore) -> bool:
+        """Until this transaction is over, nobody calls it off."""
+        mine = select(errand.c.id).where(*self._mine(taken)).with_for_update()
+        return self._db.scalar(mine) is not None
+
+    def settle_errand(self, taken: Chore, outcome: str) -> bool:
+        """It is over."""
+        return self._write("end", taken, ended_at=self._desk.now, outcome=outcome, next_try_at=None)
+
+    def postpone_errand(self, taken: Chore, until: datetime, why: str, *, tries: int) -> bool:
+        """Once more, then."""
+        return self._write(None, taken, outcome=why, next_try_at=until, tries=tries)
+
+    def leave_errand(self, taken: Chore, why: str, *, tries: int) -> bool:
+        """It stays open, and only a human moves it."""
+        return self._write("leave to a human", taken, outcome=why, next_try_at=None, tries=tries)
+
+    def retry_errand(self, errand_id: str) -> bool:
+        """Due at once, as if it had never been tried; unless nobody has given it up."""
+        left = errand.c.ended_at.is_(None), errand.c.next_try_at.is_(None), errand.c.kind.not_in(_BY_HAND)
+        again = update(errand).where(errand.c.id == errand_id, *left)
+        rows = self._db.execute(again.values(tries=0, next_try_at=self._desk.now).returning(*errand.c)).all()
+        self._desk.note(errand, "retry", rows)
+        return bool(rows)
+
+    def end_errand(self, errand_id: str, outcome: str) -> Row[Any] | None:
+        """A human says so. None: there is no such errand that is still open."""
+        ended = update(errand).where(errand.c.id == errand_id, errand.c.ended_at.is_(None))
+        row = self._db.execute(
+            ended.values(ended_at=self._desk.now, outcome=outcome, next_try_at=None).returning(*errand.c)
+        ).one_or_none()
+        self._desk.note(errand, "end", [row] if row else [], outcome)
+        return row
+
+    def _write(self, what: str | None, taken: Chore, **values: Any) -> bool:
+        """False: it is in other hands by now, or over."""
+        written = update(errand).where(*self._mine(taken)).values(**values).returning(*errand.c)
+        rows = self._db.execute(written).all()
+        if what:
+            self._desk.note(errand, what, rows, values["outcome"])
+        return bool(rows)
+
+    def _mine(self, taken: Chore) -> tuple[ColumnElement[bool], ...]:
+        return errand.c.id == taken.id, errand.c.tries == taken.tries, errand.c.ended_at.is_(None)
+
+    # --- what an answer was, and what came of it ---
+
+    def latest_lives(self, contact: str) -> list[str]:
+        """This person's enrollments, the latest in each sequence."""
+        lives = select(enrollment.c.id, enrollment.c.sequence).where(enrollment.c.contact == contact)
+        rows = self._db.execute(lives.order_by(enrollment.c.created_at, enrollment.c.id))
+        return list({row.sequence: row.id for row in rows}.values())
+
+    def versions_of(self, contact: str) -> list[str]:
+        """By which rules this person is spoken to, or ever was."""
+        found = select(enrollment.c.version).where(enrollment.c.contact == contact)
+        return list(self._db.scalars(found.distinct()))
+
+    def label_answer(self, enrollment_id: str, thread_id: str, label: str) -> bool:
+        """False: it was given this label before."""
+        made = self._desk.insert_once(thread_label, thread_id=thread_id, label=answer_label(label))
+        who = select(enrollment).where(enrollment.c.id == enrollment_id)
+        self._desk.note(enrollment, "label", self._db.execute(who).all() if made else [], label)
+        return bool(made)
+
+    def heard(self, enrollment_id: str, *, since: datetime | None = None) -> bool:
+        """Have they written in this conversation?"""
+        found = (
+            select(message.c.message_id)
+            .join(thread, thread.c.id == message.c.thread_id)
+            .where(thread.c.enrollment_id == enrollment_id, message.c.direction == "received")
+        )
+        if since is not None:
+            found = found.where(message.c.timestamp > since)
+        return self._db.scalar(found.limit(1)) is not None
+
+    def newest_version(self, sequence: str) -> str | None:
+        """Of the sequence of this name, as it was last kept."""
+        found = select(sequence_version.c.id).where(sequence_version.c.name == sequence)
+        latest = found.order_by(sequence_version.c.created_at.desc(), sequence_version.c.id.desc())
+        return self._db.scalar(latest.limit(1))
+
+    # --- what people ask to see ---
+
+    def tasks(self, *, ended: bool = False) -> Iterator[dict[str, Any]]:
+        """What somebody has to do, the most urgent first."""
+        query = self._shown(errand.c.kind.in_(_BY_HAND), ended=ended)
+        for row in self._rows(query.order_by(errand.c.due.is_(None), errand.c.due, errand.c.id)):
+            yield {
+                "task_id": row.id,
+                "email": row.email,
+                "sequence": row.sequence,
+                "step": row.step,
+                "kind": row.kind,
+                "task": row.says.get("task"),
+                "assign": row.says.get("assign"),
+                "at": row.at,
+                "due": row.due,
+                "overdue": row.ended_at is None and row.due is not None and row.due < self._desk.now,
+                "done_at": row.ended_at,
+            }
+
+    def errands(self, *, ended: bool = False) -> Iterator[dict[str, Any]]:
+        """What is done by itself: what failed first, then the next to be tried."""
+        query = self._shown(errand.c.kind.not_in(_BY_HAND), ended=ended)
+        order = errand.c.next_try_at.is_not(None), errand.c.next_try_at, errand.c.id
+        for row in self._rows(query.order_by(*order)):
+            yield {
+                "errand_id": row.id,
+                "email": row.email,
+                "sequence": row.sequence,
+                "step": row.step,
+                "kind": row.kind,
+                "to": row.says.get("url") or row.says.get("sequence"),
+                "at": row.at,
+                "state": _state(row),
+                "tries": row.tries,
+                "next_try_at": row.next_try_at,
+                "outcome": row.outcome,
+                "ended_at": row.ended_at,
+            }
+
+    def _shown(self, *where: ColumnElement[bool], ended: bool) -> Select[Any]:
+        query = select(errand, enrollment.c.email, enrollment.c.sequence).join(
+            enrollment, enrollment.c.id == errand.c.enrollment_id
+        )
+        return query.where(*where) if ended else query.where(*where, errand.c.ended_at.is_(None))
+
+    def _rows(self, query: Select[Any]) -> Iterator[Row[Any]]:
+        yield from self._db.execute(query.execution_options(yield_per=1000))
+
+    # --- what the planner asks for ---
+
+    def _said(self, enrollment_id: str) -> Sequence[Any]:
+        found = (
+            select(message.c.step, message.c.timestamp)
+            .join(thread, thread.c.id == message.c.thread_id)
+            .join(draft, draft.c.id == message.c.draft_id)
+            .where(thread.c.enrollment_id == enrollment_id, message.c.direction == "sent")
+        )
+        return self._db.execute(found.order_by(message.c.timestamp, draft.c.created_at)).all()
+
+    def _done(self, enrollment_id: str) -> Sequence[Any]:
+        found = select(errand.c.step, errand.c.at, errand.c.ended_at)
+        return self._db.execute(
+            found.where(errand.c.enrollment_id == enrollment_id).order_by(errand.c.at)
+        ).all()
+
+    def _happened(self, contact: str) -> Sequence[Any]:
+        found = select(happening).where(happening.c.contact == contact)
+        return self._db.execute(found.order_by(happening.c.at)).all()
+
+    def _absences(self, enrollment_id: str) -> Sequence[Any]:
+        found = select(absence).where(absence.c.enrollment_id == enrollment_id)
+        return self._db.execute(found.order_by(absence.c.since)).all()
+
+
+def _state(row: Row[Any]) -> str:
+    if row.ended_at is not None:
+        return "over"
+    return "waits" if row.next_try_at is not None else "failed"

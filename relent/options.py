@@ -1,0 +1,56 @@
+"""What many commands share: the options that name a configuration or ask for JSON, and the database that they open."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress, SpinnerColumn, TextColumn
+
+from engine.store import Ledger, Store, open_store
+from relent import show
+from relent.assemble import SystemClock
+from relent.config import Config, load_config
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        help="The configuration. [default: $RELENT_CONFIG, else ./config.yaml]",
+        show_default=False,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
+AsLines = Annotated[bool, typer.Option("--jsonl", help="A JSON object a line.")]
+
+
+def configured(context: typer.Context, own: Path | None) -> Config:
+    """`relent --config FILE status` and `relent status --config FILE` are the same."""
+    return load_config(own or context.obj)
+
+
+@contextmanager
+def opened(config: Config) -> Iterator[Store]:
+    store = open_store(config.database.url)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def looking(config: Config) -> Iterator[Ledger]:
+    """One consistent look, holding nobody up."""
+    with opened(config) as store, store.reading(SystemClock().now()) as ledger:
+        yield ledger
+
+
+@contextmanager
+def progress(words: str) -> Iterator[Callable[[int], None]]:
+    """On a terminal only; stdout is for what was asked."""
+    columns = SpinnerColumn(), TextColumn("{task.description} {task.completed:,}")
+    quiet = not show.complaints.is_terminal
+    with Progress(*columns, console=show.complaints, transient=True, disable=quiet) as bar:
+        task = bar.add_task(words, total=None)
+        yield lambda number: bar.advance(task, number)

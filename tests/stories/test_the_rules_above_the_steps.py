@@ -1,0 +1,359 @@
+"""What a sequence says above its steps, kept by the real stories: whom an answer stops, who enters, how much leaves."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+
+from engine.approve import approve, resume
+from engine.dispatch import dispatch_due
+from engine.enroll import AlreadyIn, Enrolled, Skipped, enroll, enroll_all, prepare
+from engine.errors import Refused
+from engine.events import AutoReply, Bounce
+from engine.model import Prospect
+from engine.react import Held, Ignored, Stopped, react
+from engine.recover import recover
+from engine.settle import Delivered
+from tests.makers import IDA, SAM, enrolled, pending, people, reply, sequence
+
+DAY = timedelta(days=1)
+OLA = "ola@nordic.example"
+
+
+def _send_all(store, mailbox, clock, pace):
+    return list(dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=pace))
+
+
+def _enter(store, now, *emails, wants, **variables):
+    with store.transaction(now, "a test") as ledger:
+        ready = [prepare(Prospect(email=email, variables=variables), wants) for email in emails]
+        return enroll_all(ready, ledger=ledger)
+
+
+def _states(store, now):
+    return {one["email"]: one["stop_reason"] or one["state"] for one in people(store, now)}
+
+
+# --- stop ---
+
+
+def test_an_answer_stops_everybody_at_the_company_if_the_sequence_says_so(store, clock, mailbox, pace):
+    wants = sequence(stop={"reply": "company"})
+    _enter(store, clock.now(), IDA, OLA, "per@quarry.example", wants=wants)
+    _send_all(store, mailbox, clock, pace)
+    thread_id = next(one["thread_id"] for one in people(store, clock.now()) if one["email"] == IDA)
+
+    reaction = react(reply(thread_id), b"", store=store, clock=clock, pace=pace)
+
+    assert isinstance(reaction, Stopped)
+    assert len(reaction.drafts) == 2
+    assert _states(store, clock.now()) == {IDA: "replied", OLA: "replied", "per@quarry.example": "active"}
+
+
+def test_an_answer_is_kept_in_its_own_conversation_not_in_a_colleagues(store, clock, pace):
+    _enter(store, clock.now(), IDA, OLA, wants=sequence(stop={"reply": "company"}))
+    threads = {one["email"]: one["thread_id"] for one in people(store, clock.now())}
+    for number, email in enumerate((IDA, OLA)):
+        event = reply(
+            threads[email], sender=email, id=f"evt_{number}", message_id=f"<{number}@nordic.example>"
+        )
+        react(event, b"", store=store, clock=clock, pace=pace)
+    with store.reading(clock.now()) as ledger:
+        kept = {mail["from"]: mail["thread_id"] for mail in ledger.views.messages()}
+    assert kept == threads
+
+
+def test_an_answer_of_a_colleague_whom_nobody_wrote_to_counts_too(store, clock, pace):
+    _enter(store, clock.now(), IDA, wants=sequence(stop={"reply": "company"}))
+    boss = reply("thr_unknown", sender="boss@nordic.example")
+    assert isinstance(react(boss, b"", store=store, clock=clock, pace=pace), Stopped)
+    assert _states(store, clock.now()) == {IDA: "replied"}
+
+
+@pytest.mark.parametrize("person", ["ida@gmail.com", "ida@outlook.com"])
+def test_people_with_free_mail_are_nobodys_colleagues(store, clock, pace, person):
+    domain = person.partition("@")[2]
+    _enter(store, clock.now(), person, f"ola@{domain}", wants=sequence(stop={"reply": "company"}))
+    thread_id = next(one["thread_id"] for one in people(store, clock.now()) if one["email"] == person)
+    react(reply(thread_id, sender=person), b"", store=store, clock=clock, pace=pace)
+    assert _states(store, clock.now()) == {person: "replied", f"ola@{domain}": "active"}
+
+
+def test_a_sequence_of_another_rule_lets_the_colleagues_go_on(store, clock, pace):
+    _enter(store, clock.now(), IDA, OLA, wants=sequence())
+    thread_id = next(one["thread_id"] for one in people(store, clock.now()) if one["email"] == IDA)
+    react(reply(thread_id), b"", store=store, clock=clock, pace=pace)
+    assert _states(store, clock.now()) == {IDA: "replied", OLA: "active"}
+
+
+def test_never_means_never_also_for_the_label(store, clock, mailbox, pace):
+    enrolled(store, clock.now(), wants=sequence(stop={"reply": "never"}))
+    [first] = pending(store, clock.now())
+    reaction = react(reply(first["thread_id"]), b"", store=store, clock=clock, pace=pace)
+    assert isinstance(reaction, Ignored)
+    assert [draft["labels"][0] for draft in pending(store, clock.now())] == [f"follow-up:{first['draft_id']}"]
+    assert [type(outcome) for outcome in _send_all(store, mailbox, clock, pace)] == [Delivered]
+
+
+def test_colleagues_whom_other_inboxes_of_a_pool_write_to_are_stopped_too(store, clock, pace):
+    wants = sequence(**{"from": {"pool": "north"}, "stop": {"reply": "company"}})
+    with store.transaction(clock.now(), "a test") as ledger:
+        ready = [prepare(Prospect(email=email), wants) for email in (IDA, OLA)]
+        enroll_all(ready, ledger=ledger, pools=POOLS)
+    by_email = {one["email"]: one for one in people(store, clock.now())}
+    assert by_email[IDA]["inbox_id"] != by_email[OLA]["inbox_id"]
+    event = reply(by_email[IDA]["thread_id"], inbox_id=by_email[IDA]["inbox_id"])
+    react(event, b"", store=store, clock=clock, pace=pace)
+    assert _states(store, clock.now()) == {IDA: "replied", OLA: "replied"}
+
+
+# --- out of office ---
+
+
+def _away(thread_id, **more):
+    return AutoReply(
+        id="evt_1", inbox_id=SAM, thread_id=thread_id, sender=IDA, subject="Automatic reply", **more
+    )
+
+
+OFFICE = {"timezone": "Europe/Oslo", "windows": "mon-fri 09:00-17:00"}
+
+
+def test_whoever_names_the_day_of_return_is_written_to_a_business_day_later(store, clock, mailbox, pace):
+    enrolled(store, clock.now(), wants=sequence(schedule=OFFICE))
+    _send_all(store, mailbox, clock, pace)  # Monday, 2 March, 10:00 in Oslo
+    [bump] = pending(store, clock.now())
+
+    away = _away(bump["thread_id"], text="I am out of the office and will be back on 12 March 2026.")
+    reaction = react(away, b"", store=store, clock=clock, pace=pace)
+
+    assert isinstance(reaction, Held)
+    assert reaction.until == datetime(2026, 3, 12, 23, tzinfo=UTC)  # Friday begins in Oslo
+    [held] = pending(store, clock.now())
+    assert held["send_at"] == datetime(
+        2026, 3, 16, 8, tzinfo=UTC
+    )  # its three days begin again, then the window
+
+
+def test_never_waits_for_a_human_when_somebody_is_away(store, clock, mailbox, pace):
+    enrolled(store, clock.now(), wants=sequence(out_of_office={"resume": "never"}))
+    [first] = pending(store, clock.now())
+    react(_away(first["thread_id"]), b"", store=store, clock=clock, pace=pace)
+    clock.pass_(365 * DAY)
+    recover(store=store, mailbox=mailbox, clock=clock, pace=pace)
+    assert _send_all(store, mailbox, clock, pace) == []
+    approve(first["draft_id"], by="kim", store=store, clock=clock)
+    assert [type(outcome) for outcome in _send_all(store, mailbox, clock, pace)] == [Delivered]
+
+
+# --- approval ---
+
+
+def test_a_letter_that_wants_a_yes_is_held_until_somebody_says_it(store, clock, mailbox, pace):
+    enrolled(store, clock.now(), wants=sequence(approval="first"))
+    [first] = pending(store, clock.now())
+    assert (first["state"], first["reason"], first["approval_state"]) == ("held", "approval", "pending")
+    clock.pass_(DAY)
+    recover(store=store, mailbox=mailbox, clock=clock, pace=pace)
+    assert _send_all(store, mailbox, clock, pace) == []
+
+    approve(first["draft_id"], by="kim", store=store, clock=clock)
+
+    assert [type(outcome) for outcome in _send_all(store, mailbox, clock, pace)] == [Delivered]
+    assert [draft["state"] for draft in pending(store, clock.now())] == ["scheduled"]
+
+
+def test_a_yes_on_a_sunday_is_no_sundays_mail(store, clock, mailbox, pace):
+    enrolled(store, clock.now(), wants=sequence(approval="first", schedule=OFFICE))
+    [first] = pending(store, clock.now())
+    clock.pass_(6 * DAY)  # Sunday
+    approve(first["draft_id"], by="kim", store=store, clock=clock)
+    assert [draft["send_at"] for draft in pending(store, clock.now())] == [
+        datetime(2026, 3, 9, 8, tzinfo=UTC)
+    ]
+
+
+# --- enroll ---
+
+
+def test_the_same_person_enters_once_more_when_enough_time_has_passed(store, clock, mailbox, pace):
+    wants = sequence({"subject": "Hi", "body": "Hello"}, enroll={"again_after": "180d"})
+    assert isinstance(_enter(store, clock.now(), IDA, wants=wants)[0], Enrolled)
+    _send_all(store, mailbox, clock, pace)
+    clock.pass_(179 * DAY)
+    [too_early] = _enter(store, clock.now(), IDA, wants=wants)
+    assert isinstance(too_early, AlreadyIn)
+    assert "not again before" in too_early.reason
+    clock.pass_(DAY)
+    assert isinstance(_enter(store, clock.now(), IDA, wants=wants)[0], Enrolled)
+    _send_all(store, mailbox, clock, pace)
+    assert len(mailbox.sent) == 2
+
+
+def test_an_exclusive_sequence_leaves_out_whom_another_writes_to(store, clock):
+    enrolled(store, clock.now())
+    [out] = _enter(store, clock.now(), IDA, wants=sequence(name="Other", enroll={"exclusive": "true"}))
+    assert out == Skipped("exclusive: in Quick question already")
+
+
+def test_a_quiet_period_is_kept(store, clock, mailbox, pace):
+    enrolled(store, clock.now(), wants=sequence({"subject": "Hi", "body": "Hello"}))
+    _send_all(store, mailbox, clock, pace)
+    wants = sequence(name="Other", enroll={"quiet_period": "14d"})
+    clock.pass_(13 * DAY)
+    assert isinstance(_enter(store, clock.now(), IDA, wants=wants)[0], Skipped)
+    clock.pass_(DAY)
+    assert isinstance(_enter(store, clock.now(), IDA, wants=wants)[0], Enrolled)
+
+
+def test_no_more_people_of_one_company_than_allowed_also_within_one_list(store, clock):
+    wants = sequence(enroll={"per_company": "2"})
+    emails = [f"p{number}@nordic.example" for number in range(4)]
+    outcomes = _enter(store, clock.now(), *emails, "per@quarry.example", wants=wants)
+    assert [type(outcome) for outcome in outcomes] == [Enrolled, Enrolled, Skipped, Skipped, Enrolled]
+    assert isinstance(_enter(store, clock.now(), "p9@nordic.example", wants=wants)[0], Skipped)
+
+
+def test_a_condition_leaves_people_out(store, clock):
+    wants = sequence(enroll={"skip_if": 'is_customer or stage in ["open_deal"]'})
+    assert isinstance(_enter(store, clock.now(), IDA, wants=wants, is_customer="yes")[0], Skipped)
+    assert isinstance(_enter(store, clock.now(), IDA, wants=wants, stage="open_deal")[0], Skipped)
+    assert isinstance(_enter(store, clock.now(), IDA, wants=wants, is_customer="no")[0], Enrolled)
+
+
+# --- pools ---
+
+POOLS = {"north": ("sam@acme.example", "kim@acme.example", "lea@acme.example")}
+
+
+@pytest.mark.parametrize("rotate", ["least_recent", "round_robin"])
+def test_a_pool_takes_turns_and_follow_ups_keep_the_first_sender(store, clock, mailbox, pace, rotate):
+    wants = sequence(**{"from": {"pool": "north", "rotate": rotate}})
+    for number in range(9):
+        with store.transaction(clock.now(), "a test") as ledger:
+            enroll(prepare(Prospect(email=f"p{number}@x.example"), wants), ledger=ledger, pools=POOLS)
+        clock.pass_(timedelta(seconds=1))
+    assert Counter(one["inbox_id"] for one in people(store, clock.now())) == dict.fromkeys(POOLS["north"], 3)
+    for days in (0, 3, 5):
+        clock.pass_(days * DAY)
+        _send_all(store, mailbox, clock, pace)
+    senders = {
+        to: {letter.sender for letter in mailbox.sent if letter.to == to}
+        for to in {letter.to for letter in mailbox.sent}
+    }
+    assert len(mailbox.sent) == 27
+    assert all(len(each) == 1 for each in senders.values())
+
+
+def test_a_pool_that_nobody_filled_is_told_by_name(store, clock):
+    wants = sequence(**{"from": {"pool": "south"}})
+    with store.transaction(clock.now(), "a test") as ledger, pytest.raises(Refused, match='no pool "south"'):
+        enroll(prepare(Prospect(email=IDA), wants), ledger=ledger, pools=POOLS)
+
+
+# --- limits ---
+
+
+def test_no_more_leaves_on_a_day_than_allowed_and_follow_ups_go_first(store, clock, mailbox, pace):
+    wants = sequence(
+        {"subject": "Hi", "body": "Hello"}, {"after": "1d", "body": "Again"}, limits={"per_mailbox": "10/day"}
+    )
+    _enter(store, clock.now(), *(f"p{number}@x.example" for number in range(35)), wants=wants)
+    left = Counter()
+    for _ in range(24 * 10):
+        while outcomes := _send_all(store, mailbox, clock, pace):
+            left[clock.now().date()] += sum(isinstance(outcome, Delivered) for outcome in outcomes)
+        clock.pass_(timedelta(hours=1))
+
+    assert list(left.values())[:6] == [10] * 6
+    assert all(number <= 10 for number in left.values())
+    assert [letter.in_reply_to is None for letter in mailbox.sent[10:20]] == [False] * 10
+    assert len(mailbox.sent) == 70
+
+
+def test_letters_from_one_mailbox_keep_their_distance(store, clock, mailbox, pace):
+    wants = sequence({"subject": "Hi", "body": "Hello"}, limits={"gap": "3m-9m"})
+    _enter(store, clock.now(), *(f"p{number}@x.example" for number in range(20)), wants=wants)
+    hours = sorted(draft["send_at"] for draft in pending(store, clock.now()))
+    gaps = [later - earlier for earlier, later in pairwise(hours)]
+    assert all(timedelta(minutes=3) <= gap <= timedelta(minutes=9) for gap in gaps)
+    assert len(set(gaps)) > 5
+
+
+def test_after_a_long_sleep_letters_still_keep_their_distance(store, clock, mailbox, pace):
+    wants = sequence({"subject": "Hi", "body": "Hello"}, limits={"gap": "3m-9m"})
+    _enter(store, clock.now(), *(f"p{number}@x.example" for number in range(5)), wants=wants)
+    clock.pass_(DAY)
+    outcomes = [type(outcome) for outcome in _send_all(store, mailbox, clock, pace)]
+    assert outcomes.count(Delivered) == 1
+    hours = sorted(draft["send_at"] for draft in pending(store, clock.now()))
+    assert all(later - earlier >= timedelta(minutes=3) for earlier, later in pairwise(hours))
+    assert hours[0] >= clock.now() + timedelta(minutes=3)
+
+
+# --- pause_if ---
+
+
+def test_a_sequence_that_bounces_too_often_pauses_itself_and_says_so(store, clock, mailbox, pace):
+    wants = sequence(pause_if={"bounce_rate": "20%", "min_sent": "5"})
+    _enter(store, clock.now(), *(f"p{number}@x{number}.example" for number in range(6)), wants=wants)
+    _send_all(store, mailbox, clock, pace)
+    threads = {one["email"]: one["thread_id"] for one in people(store, clock.now())}
+    for number in range(2):
+        email = f"p{number}@x{number}.example"
+        bounce = Bounce(
+            id=f"evt_{number}", inbox_id=SAM, thread_id=threads[email], permanent=True, recipients=(email,)
+        )
+        react(bounce, b"", store=store, clock=clock, pace=pace)
+
+    states = Counter(one["state"] for one in people(store, clock.now()))
+    assert states == {"stopped": 2, "paused": 4}
+    assert people(store, clock.now())[-1]["reason"] == "bounce_rate: 2 of 6 letters, more than 20.0%"
+    clock.pass_(4 * DAY)
+    assert _send_all(store, mailbox, clock, pace) == []
+
+
+# --- resume ---
+
+
+def test_resuming_is_no_burst_the_rest_of_the_wait_is_still_to_come(store, clock, mailbox, pace):
+    enrolled(store, clock.now())
+    _send_all(store, mailbox, clock, pace)
+    clock.pass_(DAY)
+    with store.transaction(clock.now(), "a test") as ledger:
+        ledger.enrollments.pause([one["enrollment_id"] for one in people(store, clock.now())], "by hand")
+    clock.pass_(30 * DAY)
+
+    resume(IDA, by="kim", store=store, clock=clock)
+
+    assert _send_all(store, mailbox, clock, pace) == []
+    assert [draft["send_at"] for draft in pending(store, clock.now())] == [clock.now() + 2 * DAY]
+
+
+# --- winner ---
+
+
+def test_when_one_way_to_say_it_has_proved_best_everybody_gets_it(store, clock, mailbox, pace):
+    wants = sequence(
+        {
+            "id": "opener",
+            "variants": [{"subject": "A", "body": "a", "id": "a"}, {"subject": "B", "body": "b", "id": "b"}],
+            "winner": {"by": "reply", "min_sent": "10", "confidence": "95%"},
+        }
+    )
+    _enter(store, clock.now(), *(f"p{number}@x.example" for number in range(40)), wants=wants)
+    _send_all(store, mailbox, clock, pace)
+    said = {letter.to: letter.subject for letter in mailbox.sent}
+    assert set(said.values()) == {"A", "B"}
+    for one in people(store, clock.now()):
+        if said[one["email"]] == "B":
+            event = reply(
+                one["thread_id"], sender=one["email"], id=one["email"], message_id=f"<{one['email']}>"
+            )
+            react(event, b"", store=store, clock=clock, pace=pace)
+
+    _enter(store, clock.now(), *(f"q{number}@x.example" for number in range(10)), wants=wants)
+    _send_all(store, mailbox, clock, pace)
+
+    assert {letter.subject for letter in mailbox.sent if letter.to.startswith("q")} == {"B"}
