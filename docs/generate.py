@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from typer.main import get_command
 
@@ -98,12 +99,9 @@ def _commands() -> str:
     return "".join(parts)
 
 
-def _parameter(parameter: object) -> str:
-    names = (
-        ", ".join([*parameter.opts, *parameter.secondary_opts])
-        if parameter.param_type_name == "option"
-        else parameter.name.upper()
-    )  # type: ignore[attr-defined]
+def _parameter(parameter: Any) -> str:
+    is_option = parameter.param_type_name == "option"
+    names = ", ".join([*parameter.opts, *parameter.secondary_opts]) if is_option else parameter.name.upper()
     words = (getattr(parameter, "help", None) or "").replace("|", "\\|")
     return f"| `{names}` | {words} |\n"
 

@@ -10,7 +10,7 @@ from engine.errors import Refused
 from engine.model import Prospect
 from engine.seams import Clock
 from engine.sequence import Sequence
-from engine.store import Store
+from engine.store import Store, pauses
 from relent import show
 from sequences.people import BadRow
 
@@ -19,6 +19,7 @@ Report = dict[str, list[Line]]
 
 _CHUNK = 200  # people in one transaction: long lists are fast, and nobody waits long for the lock
 _MOST_NAMES = 3
+_WAITS = 0.2, 1.0, 3.0  # a long list is not given up for one unlucky moment
 
 _WORDS = {
     "enrolled": "enrolled",
@@ -87,6 +88,7 @@ def _enter(looked_at: list[Ready | Line], *, store: Store, clock: Clock) -> Iter
         lambda ledger: [_tell(each.email, enroll(each, ledger=ledger)) for each in ready],
         now=clock.now,
         by="the command line",
+        pauses=pauses(*_WAITS),
     )
     by_person = dict(zip(map(id, ready), told, strict=True))
     for each in looked_at:

@@ -1,7 +1,18 @@
 """The cellar: the only SQL in the house."""
 
 from engine.store.connect import HEAD, in_words, migrate_url, open_store
-from engine.store.ledger import CalledBack, Ledger, Reach, Store
+from engine.store.ledger import CalledBack, Ledger, Reach, Store, pauses
 from engine.store.views import Views
 
-__all__ = ["HEAD", "CalledBack", "Ledger", "Reach", "Store", "Views", "in_words", "migrate_url", "open_store"]
+__all__ = [
+    "HEAD",
+    "CalledBack",
+    "Ledger",
+    "Reach",
+    "Store",
+    "Views",
+    "in_words",
+    "migrate_url",
+    "open_store",
+    "pauses",
+]
