@@ -105,12 +105,9 @@ def _commands() -> str:
     return "".join(parts)
 
 
-def _parameter(parameter: object) -> str:
-    names = (
-        ", ".join([*parameter.opts, *parameter.secondary_opts])
-        if parameter.param_type_name == "option"
-        else parameter.name.upper()
-    )  # type: ignore[attr-defined]
+def _parameter(parameter: Any) -> str:
+    is_option = parameter.param_type_name == "option"
+    names = ", ".join([*parameter.opts, *parameter.secondary_opts]) if is_option else parameter.name.upper()
     words = (getattr(parameter, "help", None) or "").replace("|", "\\|")
     return f"| `{names}` | {words} |\n"
 

@@ -8,11 +8,11 @@ made to wait until the letter's fate is known.
 import logging
 import secrets
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from threading import Event
-from time import monotonic, sleep
+from time import monotonic
 from typing import TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -33,13 +33,13 @@ from engine.settle import (
     no_room,
     postponed,
 )
-from engine.store import Ledger, Store
+from engine.store import Ledger, Store, pauses
 
 log = logging.getLogger("relent.dispatch")
 
 T = TypeVar("T")
 
-_FIRST_WAITS, _LATER_WAITS, _PATIENCE = (0.05, 0.2, 1.0, 3.0), 5.0, 600.0
+_LATER_WAITS, _PATIENCE = 5.0, 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,19 +156,17 @@ def _write_down(draft: Draft, deed: Callable[[Ledger], Outcome], hands: _Hands) 
 
 def _insist(deed: Callable[[Ledger], T], hands: _Hands) -> T | None:
     """What is known must not be lost to a database that restarts just now. None: nobody could be found to write it."""
-    until, tries = monotonic() + _PATIENCE, 0
-    while True:
-        try:
-            with hands.store.transaction(hands.clock.now(), "dispatch") as ledger:
-                return deed(ledger)
-        except SQLAlchemyError as error:
-            hurried = hands.enough.is_set() and tries >= len(_FIRST_WAITS)
-            if hurried or monotonic() > until:
-                log.error("the database did not answer, recovery will see to it: %s", error)
-                return None
-            log.warning("the database did not answer, trying again soon: %s", error)
-        if tries < len(_FIRST_WAITS):
-            sleep(_FIRST_WAITS[tries])
-        else:
-            hands.enough.wait(_LATER_WAITS)
-        tries += 1
+    try:
+        return hands.store.insist(deed, now=hands.clock.now, by="dispatch", pauses=_pauses(hands.enough))
+    except SQLAlchemyError:
+        log.error("nothing could be written down, recovery will see to it")
+        return None
+
+
+def _pauses(enough: Event) -> Iterator[None]:
+    """For as long as a restart may take; not for so long if somebody wants us to stop."""
+    until = monotonic() + _PATIENCE
+    yield from pauses()
+    while monotonic() < until and not enough.is_set():
+        enough.wait(_LATER_WAITS)
+        yield

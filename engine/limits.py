@@ -165,10 +165,10 @@ class Diary:
         crowds[whose] = crowd
 
     def _forget_crowds(self, place: Place, at: datetime) -> None:
-        """Somebody made room: what was known of the days around is true no longer."""
+        """Somebody made room: what was known of the days that count together with it is true no longer."""
         crowds = self._crowds.get(place.inbox, {})
         for whose, crowd in list(crowds.items()):
-            if crowd.since <= at < crowd.until:
+            if crowd.since - _LONGEST_PERIOD < at < crowd.until:
                 crowds[whose] = replace(crowd, since=at + _LONGEST_PERIOD)
 
     def _keys(self, place: Place) -> Iterator[tuple[What, str]]:

@@ -23,7 +23,7 @@ from engine.plan import Errand, History, NothingLeft, Plan, Planned, Said, Waiti
 from engine.seams import Clock
 from engine.sequence import Sequence, Step
 from engine.states import DraftState, EnrollmentState
-from engine.store import Ledger, Life, Store
+from engine.store import Ledger, Life, Store, pauses
 from engine.wording import known_of, lacking, may_reach
 
 _GOOD_FOR = timedelta(hours=1)  #: an older plan says little about the hours to come
@@ -121,7 +121,9 @@ def apply(sequence: Sequence, token: str, *, by: str, store: Store, clock: Clock
         raise Refused(f"something moved since: {_what_moved(revision, token, store)}. Run relent plan again")
     if why := revision.refusal:
         raise Refused(why)
-    store.insist(lambda ledger: ledger.enrollments.keep_version(sequence), now=clock.now, by=by)
+    store.insist(
+        lambda ledger: ledger.enrollments.keep_version(sequence), now=clock.now, by=by, pauses=pauses()
+    )
     left: list[_Case] = []
     for begin in range(0, len(cases), _AT_ONCE):
         left += _write(cases[begin : begin + _AT_ONCE], sequence, by=by, store=store, clock=clock)
@@ -461,7 +463,7 @@ def _write(cases: Row[_Case], sequence: Sequence, *, by: str, store: Store, cloc
         _write_down(still, sequence, ledger)
         return left
 
-    return store.insist(deed, now=clock.now, by=by)
+    return store.insist(deed, now=clock.now, by=by, pauses=pauses())
 
 
 def _looked_at_again(

@@ -12,7 +12,7 @@ from engine.limits import Diary, What, counted
 from engine.model import Prospect
 from engine.seams import Clock
 from engine.sequence import Sequence
-from engine.store import Store
+from engine.store import Store, pauses
 from relent import show
 from sequences.people import BadRow
 
@@ -112,6 +112,7 @@ def _enter(
         lambda ledger: enroll_ready(ready, ledger=ledger, pools=pools, diary=diary),
         now=clock.now,
         by="the command line",
+        pauses=pauses(),
     )
     by_person = {id(each): _tell(each.email, one) for each, one in zip(ready, told, strict=True)}
     for each in looked_at:

@@ -59,12 +59,19 @@ def as_status(state: dict[str, Any]) -> None:
         counted = ", ".join(f"{number:,} {name}" for name, number in state[heading].items() if number)
         console.print(f"{heading:<12} {counted or 'none'}", highlight=False)
     console.print(f"{'mode':<12} {state['mode']}", highlight=False)
-    for warning, meaning in (
-        ("failed", "were refused for good: see `relent drafts`, then `relent approve` tries again"),
-        ("uncertain", "may or may not have left: look into the mailbox"),
-        ("late", "should have left already: is `relent serve` running? Held ones wait for `relent approve`"),
+    for warning, number, meaning in (
+        (
+            "failed",
+            state["drafts"]["failed"],
+            "were refused for good: see `relent drafts`, then `relent approve` tries again",
+        ),
+        ("uncertain", state["uncertain"], "may or may not have left: look into the mailbox"),
+        (
+            "late",
+            state["late"],
+            "should have left already: is `relent serve` running? Held ones wait for `relent approve`",
+        ),
     ):
-        number = state["drafts"]["failed"] if warning == "failed" else state[warning]
         if number:
             console.print(f"{warning:<12} {number:,} {meaning}", style="yellow", highlight=False)
 

@@ -70,9 +70,8 @@ def create_app(house: House, *, with_worker: bool = True) -> Starlette:
     hear = _webhook(house)
     routes = [
         Route("/webhooks/agentmail", hear, methods=["POST"]),
-        Route(
-            "/webhooks/agentmail/", hear, methods=["POST"]
-        ),  # a redirect is a failure to whoever sends webhooks
+        # a redirect is a failure to whoever sends webhooks
+        Route("/webhooks/agentmail/", hear, methods=["POST"]),
         Route("/healthz", _healthz, methods=["GET"]),
         Route("/readyz", _readyz(house, worker.worker if worker else None), methods=["GET"]),
     ]

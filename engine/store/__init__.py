@@ -2,7 +2,7 @@
 
 from engine.store.connect import HEAD, in_words, migrate_url, open_store
 from engine.store.enrollments import Life
-from engine.store.ledger import CalledBack, Ledger, Reach, Store
+from engine.store.ledger import CalledBack, Ledger, Reach, Store, pauses
 from engine.store.views import Views
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "in_words",
     "migrate_url",
     "open_store",
+    "pauses",
 ]

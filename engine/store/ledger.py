@@ -10,7 +10,7 @@ from time import sleep
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 
 from engine.model import Draft, Enrollment, Thread
 from engine.states import DraftState, StopReason
@@ -28,7 +28,14 @@ log = logging.getLogger("relent.store")
 
 T = TypeVar("T")
 
-_WAITS = 0.2, 1.0, 3.0
+_NO_MORE = object()
+
+
+def pauses() -> Iterator[None]:
+    """Four seconds altogether: nothing is given up for one unlucky moment of the database."""
+    for wait in 0.05, 0.2, 1.0, 3.0:
+        sleep(wait)
+        yield
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,17 +152,18 @@ class Store:
         with self._in_turn(), self.database.begin() as db:
             yield Ledger(db, now, by)
 
-    def insist(self, deed: Callable[[Ledger], T], *, now: Callable[[], datetime], by: str) -> T:
-        """For a deed that is harmless to repeat: a long list is not given up for one unlucky moment."""
-        for wait in _WAITS:
+    def insist(
+        self, deed: Callable[[Ledger], T], *, now: Callable[[], datetime], by: str, pauses: Iterator[None]
+    ) -> T:
+        """For a deed that is harmless to repeat: tried again after every pause. Raises when there are no more of them."""
+        while True:
             try:
                 with self.transaction(now(), by) as ledger:
                     return deed(ledger)
-            except OperationalError as error:
-                log.warning("the database did not answer, trying again soon: %s", error)
-                sleep(wait)
-        with self.transaction(now(), by) as ledger:
-            return deed(ledger)
+            except SQLAlchemyError as error:
+                log.warning("the database did not answer: %s", error)
+                if next(pauses, _NO_MORE) is _NO_MORE:
+                    raise
 
     @contextmanager
     def reading(self, now: datetime) -> Iterator[Ledger]:

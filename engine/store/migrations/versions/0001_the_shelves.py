@@ -8,6 +8,24 @@ down_revision = None
 
 
 def upgrade() -> None:
+    """Shelf by shelf: whoever is spoken of stands there before."""
+    _audit()
+    _inbound_event()
+    _inbound_message()
+    _inbox()
+    _instance()
+    _sequence_version()
+    _suppression()
+    _tally()
+    _enrollment()
+    _thread()
+    _draft()
+    _thread_label()
+    _message()
+    _make_the_audit_log_append_only()
+
+
+def _audit() -> None:
     op.create_table(
         "audit",
         sa.Column(
@@ -23,6 +41,9 @@ def upgrade() -> None:
     )
     op.create_index("audit_draft", "audit", ["draft_id"], unique=False)
     op.create_index("audit_enrollment", "audit", ["enrollment_id"], unique=False)
+
+
+def _inbound_event() -> None:
     op.create_table(
         "inbound_event",
         sa.Column("source", sa.Text(), nullable=False),
@@ -32,18 +53,27 @@ def upgrade() -> None:
         sa.Column("raw", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("source", "event_id", name="inbound_event_pk"),
     )
+
+
+def _inbound_message() -> None:
     op.create_table(
         "inbound_message",
         sa.Column("inbox_id", sa.Text(), nullable=False),
         sa.Column("message_id", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("inbox_id", "message_id", name="inbound_message_pk"),
     )
+
+
+def _inbox() -> None:
     op.create_table(
         "inbox",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="inbox_pk"),
     )
+
+
+def _instance() -> None:
     op.create_table(
         "instance",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -52,6 +82,9 @@ def upgrade() -> None:
         sa.CheckConstraint("id = 1", name="instance_alone"),
         sa.PrimaryKeyConstraint("id", name="instance_pk"),
     )
+
+
+def _sequence_version() -> None:
     op.create_table(
         "sequence_version",
         sa.Column("id", sa.Text(), nullable=False),
@@ -60,6 +93,9 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="sequence_version_pk"),
     )
+
+
+def _suppression() -> None:
     op.create_table(
         "suppression",
         sa.Column("address", sa.Text(), nullable=False),
@@ -67,12 +103,18 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("address", name="suppression_pk"),
     )
+
+
+def _tally() -> None:
     op.create_table(
         "tally",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("number", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("name", name="tally_pk"),
     )
+
+
+def _enrollment() -> None:
     op.create_table(
         "enrollment",
         sa.Column("id", sa.Text(), nullable=False),
@@ -85,8 +127,6 @@ def upgrade() -> None:
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("thread_id", sa.Text(), nullable=False),
-        sa.Column("company", sa.Text(), nullable=True),
-        sa.Column("wake_at", sa.BigInteger(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["inbox_id"], ["inbox.id"], name="enrollment_inbox_id_fk"),
@@ -94,30 +134,16 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="enrollment_pk"),
     )
     op.create_index("enrollment_contact", "enrollment", ["contact", "state"], unique=False)
-    op.create_index(
-        "enrollment_company",
-        "enrollment",
-        ["company"],
-        unique=False,
-        sqlite_where=sa.text("state IN ('active', 'paused')"),
-        postgresql_where=sa.text("state IN ('active', 'paused')"),
-    )
-    op.create_index(
-        "enrollment_asleep",
-        "enrollment",
-        ["wake_at"],
-        unique=False,
-        sqlite_where=sa.text("wake_at IS NOT NULL"),
-        postgresql_where=sa.text("wake_at IS NOT NULL"),
-    )
-    op.create_index(
+    _partial_index(
         "enrollment_one_life",
         "enrollment",
         ["sequence", "contact"],
+        "state IN ('active', 'paused')",
         unique=True,
-        sqlite_where=sa.text("state IN ('active', 'paused')"),
-        postgresql_where=sa.text("state IN ('active', 'paused')"),
     )
+
+
+def _thread() -> None:
     op.create_table(
         "thread",
         sa.Column("id", sa.Text(), nullable=False),
@@ -132,6 +158,9 @@ def upgrade() -> None:
     )
     op.create_index("thread_contact", "thread", ["contact"], unique=False)
     op.create_index("thread_enrollment", "thread", ["enrollment_id"], unique=False)
+
+
+def _draft() -> None:
     op.create_table(
         "draft",
         sa.Column("id", sa.Text(), nullable=False),
@@ -145,14 +174,6 @@ def upgrade() -> None:
         sa.Column("subject", sa.Text(), nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
         sa.Column("message_id", sa.Text(), nullable=False),
-        sa.Column("html", sa.Text(), nullable=True),
-        sa.Column("cc", sa.JSON(), server_default="[]", nullable=False),
-        sa.Column("bcc", sa.JSON(), server_default="[]", nullable=False),
-        sa.Column("attachments", sa.JSON(), server_default="[]", nullable=False),
-        sa.Column("variant", sa.Text(), nullable=True),
-        sa.Column("opener", sa.Boolean(), server_default="0", nullable=False),
-        sa.Column("company", sa.Text(), nullable=True),
-        sa.Column("domain", sa.Text(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("content_sha", sa.Text(), nullable=False),
         sa.Column("approved_sha", sa.Text(), nullable=True),
@@ -175,72 +196,18 @@ def upgrade() -> None:
         sa.UniqueConstraint("enrollment_id", "step", name="draft_enrollment_id_step_key"),
         sa.UniqueConstraint("message_id", name="draft_message_id_key"),
     )
-    op.create_index(
-        "draft_asleep",
-        "draft",
-        ["held_until"],
-        unique=False,
-        sqlite_where=sa.text("state = 'held'"),
-        postgresql_where=sa.text("state = 'held'"),
+    _partial_index("draft_asleep", "draft", ["held_until"], "state = 'held'")
+    _partial_index("draft_doubtful", "draft", ["id"], "state = 'uncertain'")
+    _partial_index("draft_due", "draft", ["send_at"], "state = 'scheduled'")
+    _partial_index(
+        "draft_one_pending", "draft", ["enrollment_id"], "state NOT IN ('sent', 'cancelled')", unique=True
     )
-    op.create_index(
-        "draft_doubtful",
-        "draft",
-        ["id"],
-        unique=False,
-        sqlite_where=sa.text("state = 'uncertain'"),
-        postgresql_where=sa.text("state = 'uncertain'"),
-    )
-    op.create_index(
-        "draft_due",
-        "draft",
-        ["send_at", "opener", "to"],
-        unique=False,
-        sqlite_where=sa.text("state = 'scheduled'"),
-        postgresql_where=sa.text("state = 'scheduled'"),
-    )
-    op.create_index(
-        "draft_one_pending",
-        "draft",
-        ["enrollment_id"],
-        unique=True,
-        sqlite_where=sa.text("state NOT IN ('sent', 'cancelled')"),
-        postgresql_where=sa.text("state NOT IN ('sent', 'cancelled')"),
-    )
-    op.create_index(
-        "draft_open",
-        "draft",
-        ["lease_until"],
-        unique=False,
-        sqlite_where=sa.text("state = 'claimed'"),
-        postgresql_where=sa.text("state = 'claimed'"),
-    )
-    op.create_index(
-        "draft_releasing",
-        "draft",
-        ["gate_at"],
-        unique=False,
-        sqlite_where=sa.text("state = 'releasing'"),
-        postgresql_where=sa.text("state = 'releasing'"),
-    )
-    op.create_index("draft_mailbox", "draft", ["inbox_id", "send_at"], unique=False)
-    op.create_index(
-        "draft_company",
-        "draft",
-        ["company", "send_at"],
-        unique=False,
-        sqlite_where=sa.text("company IS NOT NULL"),
-        postgresql_where=sa.text("company IS NOT NULL"),
-    )
-    op.create_index(
-        "draft_domain",
-        "draft",
-        ["domain", "send_at"],
-        unique=False,
-        sqlite_where=sa.text("domain IS NOT NULL"),
-        postgresql_where=sa.text("domain IS NOT NULL"),
-    )
+    _partial_index("draft_open", "draft", ["lease_until"], "state = 'claimed'")
+    _partial_index("draft_releasing", "draft", ["gate_at"], "state = 'releasing'")
     op.create_index("draft_thread", "draft", ["thread_id", "state"], unique=False)
+
+
+def _thread_label() -> None:
     op.create_table(
         "thread_label",
         sa.Column("thread_id", sa.Text(), nullable=False),
@@ -249,6 +216,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("thread_id", "label", name="thread_label_pk"),
     )
     op.create_index("thread_label_label", "thread_label", ["label"], unique=False)
+
+
+def _message() -> None:
     op.create_table(
         "message",
         sa.Column("inbox_id", sa.Text(), nullable=False),
@@ -259,8 +229,6 @@ def upgrade() -> None:
         sa.Column("to", sa.JSON(), nullable=False),
         sa.Column("subject", sa.Text(), nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
-        sa.Column("html", sa.Text(), nullable=True),
-        sa.Column("cc", sa.JSON(), server_default="[]", nullable=False),
         sa.Column("timestamp", sa.BigInteger(), nullable=False),
         sa.Column("in_reply_to", sa.Text(), nullable=True),
         sa.Column("references", sa.JSON(), nullable=False),
@@ -277,66 +245,11 @@ def upgrade() -> None:
         sa.UniqueConstraint("thread_id", "position", name="message_thread_id_position_key"),
     )
     op.create_index("message_time", "message", ["timestamp"], unique=False)
-    op.create_index(
-        "message_sent",
-        "message",
-        ["inbox_id", "timestamp"],
-        unique=False,
-        sqlite_where=sa.text("direction = 'sent'"),
-        postgresql_where=sa.text("direction = 'sent'"),
-    )
-    op.create_table(
-        "happening",
-        sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("contact", sa.Text(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("value", sa.Text(), nullable=True),
-        sa.Column("at", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name="happening_pk"),
-    )
-    op.create_index("happening_contact", "happening", ["contact", "at"], unique=False)
-    op.create_table(
-        "absence",
-        sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("enrollment_id", sa.Text(), nullable=False),
-        sa.Column("since", sa.BigInteger(), nullable=False),
-        sa.Column("until", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(["enrollment_id"], ["enrollment.id"], name="absence_enrollment_id_fk"),
-        sa.PrimaryKeyConstraint("id", name="absence_pk"),
-    )
-    op.create_index("absence_enrollment", "absence", ["enrollment_id"], unique=False)
-    op.create_table(
-        "errand",
-        sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("enrollment_id", sa.Text(), nullable=True),
-        sa.Column("step", sa.Text(), nullable=False),
-        sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("says", sa.JSON(), nullable=False),
-        sa.Column("at", sa.BigInteger(), nullable=False),
-        sa.Column("due", sa.BigInteger(), nullable=True),
-        sa.Column("ended_at", sa.BigInteger(), nullable=True),
-        sa.Column("outcome", sa.Text(), nullable=True),
-        sa.Column("tries", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("next_try_at", sa.BigInteger(), nullable=True),
-        sa.ForeignKeyConstraint(["enrollment_id"], ["enrollment.id"], name="errand_enrollment_id_fk"),
-        sa.PrimaryKeyConstraint("id", name="errand_pk"),
-        sa.UniqueConstraint("enrollment_id", "step", name="errand_enrollment_id_step_key"),
-    )
-    op.create_index(
-        "errand_open",
-        "errand",
-        ["next_try_at"],
-        unique=False,
-        sqlite_where=sa.text("ended_at IS NULL"),
-        postgresql_where=sa.text("ended_at IS NULL"),
-    )
-    op.create_table(
-        "enclosure",
-        sa.Column("sha", sa.Text(), nullable=False),
-        sa.Column("content", sa.LargeBinary(), nullable=False),
-        sa.PrimaryKeyConstraint("sha", name="enclosure_pk"),
-    )
-    _make_the_audit_log_append_only()
+
+
+def _partial_index(name: str, table: str, columns: list[str], where: str, *, unique: bool = False) -> None:
+    rows = sa.text(where)
+    op.create_index(name, table, columns, unique=unique, sqlite_where=rows, postgresql_where=rows)
 
 
 def _make_the_audit_log_append_only() -> None:
