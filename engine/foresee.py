@@ -225,7 +225,7 @@ class Foresight:
 
     def _leave(self, letter: Planned, life: Life, now: datetime) -> None:
         if full := room_now(now, letter.place, sequence=self.sequence, sent=self.sent, waiting=self.booked):
-            self._move(letter, life, full.until, f"{full.why} until then")
+            self._move(letter, life, full.until, full.why)
             return
         life.next = None
         life.history = replace(life.history, said=(*life.history.said, Said(letter.step, now)))

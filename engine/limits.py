@@ -226,7 +226,7 @@ def next_room(
 
 @dataclass(frozen=True, slots=True)
 class Full:
-    """The limit that says no, and until when at least."""
+    """What says no, and until when at least."""
 
     why: str
     until: datetime

@@ -78,13 +78,19 @@ def postponed(draft: Draft, why: str, wait: timedelta, *, ledger: Ledger) -> Out
 
 
 def no_room(draft: Draft, ledger: Ledger) -> Full | None:
-    """Its hour has come; but does a limit of its sequence say no?"""
+    """Its hour has come; but has its window closed since, or does a limit of its sequence say no?"""
     found = _sequence_of(draft, ledger)
-    if found is None or (limits := found[1].limits) is None:
+    if found is None:
+        return None
+    enrollment, sequence = found
+    opens = calendar_of(sequence, enrollment.variables).next_open(ledger.now)
+    if opens.reason:
+        return Full(opens.reason, opens.at)
+    if (limits := sequence.limits) is None:
         return None
     sent, waiting = ledger.diaries.sent(limits), ledger.diaries.booked(limits)
     return room_now(
-        ledger.now, place_of_draft(draft, found[1]), sequence=found[1], sent=sent, waiting=waiting
+        ledger.now, place_of_draft(draft, sequence), sequence=sequence, sent=sent, waiting=waiting
     )
 
 
@@ -99,7 +105,7 @@ def moved_on(draft: Draft, full: Full, *, ledger: Ledger) -> Outcome:
     diary.strike(place, draft.send_at)
     calendar = calendar_of(sequence, enrollment.variables)
     room = next_room(full.until, place, calendar=calendar, sequence=sequence, diary=diary)
-    why = room.reason or f"{full.why} until then"
+    why = room.reason or full.why
     if ledger.drafts.move_on(draft, send_at=room.at, why=why):
         return Postponed(draft.id, why)
     return _ended_meanwhile(draft, ledger)

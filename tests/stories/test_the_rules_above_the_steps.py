@@ -177,6 +177,22 @@ def test_a_yes_on_a_sunday_is_no_sundays_mail(store, clock, mailbox, pace):
 # --- enroll ---
 
 
+@pytest.mark.parametrize("slept", [timedelta(minutes=1), timedelta(hours=11)])
+def test_a_house_that_slept_past_the_window_waits_for_the_next_one(store, clock, mailbox, pace, slept):
+    """Friday at 15:59 it was due; nobody is written to at four, at night, or on the Monday that is skipped."""
+    wants = sequence(schedule={"timezone": "UTC", "windows": "mon-fri 09:00-16:00", "skip": ["2026-03-09"]})
+    clock.pass_(datetime(2026, 3, 6, 15, 59, tzinfo=UTC) - clock.now())
+    _enter(store, clock.now(), IDA, wants=wants)
+    clock.pass_(slept)
+    [postponed] = _send_all(store, mailbox, clock, pace)
+    assert not mailbox.sent
+    assert "window" in postponed.why
+    [draft] = pending(store, clock.now())
+    assert draft["send_at"] == datetime(2026, 3, 10, 9, tzinfo=UTC)
+    clock.pass_(draft["send_at"] - clock.now())
+    assert _send_all(store, mailbox, clock, pace) == [Delivered(draft["draft_id"])]
+
+
 def test_the_same_person_enters_once_more_when_enough_time_has_passed(store, clock, mailbox, pace):
     wants = sequence({"subject": "Hi", "body": "Hello"}, enroll={"again_after": "180d"})
     assert isinstance(_enter(store, clock.now(), IDA, wants=wants)[0], Enrolled)
