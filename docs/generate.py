@@ -146,8 +146,6 @@ _STEPS = {
 #: What holds where a key is left out, if that is more than a value.
 _WITHOUT = {
     "Sequence": {
-        "schedule": "none: at any hour",
-        "limits": "none: nothing is counted",
         **dict.fromkeys(("stop", "out_of_office", "enroll", "pause_if"), "as below"),
     },
     "Step": {

@@ -28,7 +28,6 @@ _CHAPTER = 32  #: days
 _PATIENCE = 5  #: years in which a calendar must open once
 #: Nobody is written to beyond. A date in a stranger's mail may say anything.
 _FIRST_YEAR, _LAST_YEAR = 1900, 2200
-_ALWAYS: _Week = (((timedelta(0), _DAY),),) * 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +218,7 @@ class Calendar:
 # --- making one ---
 
 
-def calendar(schedule: Schedule | None, zone: str, country: str | None) -> Calendar:
+def calendar(schedule: Schedule, zone: str, country: str | None) -> Calendar:
     """The calendar of everybody in this zone and country. Raises Refused when there is no such place."""
     try:
         return _calendar(schedule, zone, _places(schedule, country))
@@ -227,9 +226,9 @@ def calendar(schedule: Schedule | None, zone: str, country: str | None) -> Calen
         raise Refused(str(error)) from error
 
 
-def _places(schedule: Schedule | None, country: str | None) -> tuple[str, ...]:
+def _places(schedule: Schedule, country: str | None) -> tuple[str, ...]:
     """Whose holidays count. Of people whose country is not known, none."""
-    if schedule is None or schedule.holidays == "none":
+    if schedule.holidays == "none":
         return ()
     if schedule.holidays == "recipient":
         return (parse_country(country),) if country else ()
@@ -237,9 +236,7 @@ def _places(schedule: Schedule | None, country: str | None) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=4096)
-def _calendar(schedule: Schedule | None, zone: str, places: tuple[str, ...]) -> Calendar:
-    if schedule is None:
-        return Calendar(ZoneInfo(parse_zone(zone)), _ALWAYS)
+def _calendar(schedule: Schedule, zone: str, places: tuple[str, ...]) -> Calendar:
     week = tuple(_hours(window for window in schedule.windows if day in window.days) for day in range(7))
     return Calendar(ZoneInfo(parse_zone(zone)), week, places, _one_after_the_other(schedule.skip))
 

@@ -85,8 +85,6 @@ class Diary:
             insort(page.every, at)
             if not place.opener:
                 insort(page.follow_ups, at)
-        if not self._counts:
-            return
         began = self.began(place.inbox)
         self._began[place.inbox] = at if began is None else min(at, began)
 
@@ -198,8 +196,6 @@ def next_room(
 ) -> Opening:
     """The first open instant at which no limit is in the way, and the rule that made it so late."""
     limits = sequence.limits
-    if limits is None:
-        return calendar.next_open(earliest)
     zone = sequence_zone(sequence)
     whose = _kin(place, calendar, limits)
     at, binding = diary.skip(place, whose, earliest)
@@ -235,8 +231,6 @@ class Full:
 def room_now(now: datetime, place: Place, *, sequence: Sequence, sent: Diary, waiting: Diary) -> Full | None:
     """Its hour has come: may it leave? `sent` is what has really left, `waiting` what is booked for later."""
     limits = sequence.limits
-    if limits is None:
-        return None
     zone = sequence_zone(sequence)
     for name, what, key, rate in _rates(place, limits, now, waiting):
         begin, end = period(now, rate, zone)
@@ -261,8 +255,6 @@ def _too_close(now: datetime, place: Place, gap: Gap, sent: Diary, waiting: Diar
 def sequence_zone(sequence: Sequence) -> str:
     """Whose midnight ends a day's share: the sender's."""
     schedule = sequence.schedule
-    if schedule is None:
-        return "UTC"
     return schedule.fallback_timezone if schedule.timezone == "recipient" else schedule.timezone
 
 
@@ -271,10 +263,8 @@ def share_of_chance(seed: str) -> float:
     return int.from_bytes(hashlib.sha256(seed.encode()).digest()[:7]) / 2**56
 
 
-def counted(limits: Limits | None) -> tuple[What, ...]:
+def counted(limits: Limits) -> tuple[What, ...]:
     """What a diary has to keep for these limits: to remember every company of a long list takes memory."""
-    if limits is None:
-        return ()
     wanted = {"mailbox": True, "company": limits.per_company, "domain": limits.per_domain}
     return tuple(what for what in _EVERYTHING if wanted[what])
 

@@ -156,8 +156,6 @@ def calendar_of(sequence: Sequence, variables: Mapping[str, str]) -> Calendar:
 
 def zone_of(sequence: Sequence, variables: Mapping[str, str]) -> str:
     schedule = sequence.schedule
-    if schedule is None:
-        return "UTC"
     if schedule.timezone != "recipient":
         return schedule.timezone
     own = _own("timezone", sequence, variables)
@@ -169,7 +167,7 @@ def zone_of(sequence: Sequence, variables: Mapping[str, str]) -> str:
 
 def _country_of(sequence: Sequence, variables: Mapping[str, str], zone: str) -> str | None:
     """Their own word for it; else where their clock stands."""
-    if sequence.schedule is None or sequence.schedule.holidays != "recipient":
+    if sequence.schedule.holidays != "recipient":
         return None
     own = _own("country", sequence, variables)
     try:

@@ -147,7 +147,7 @@ _DATES: dict[str, Any] = {
 
 
 class Schedule(Written):
-    """When somebody may be written to. Without one, at any hour."""
+    """When somebody may be written to."""
 
     timezone: ZoneOrRecipient = Field("recipient", description="`recipient`, or an IANA name")
     fallback_timezone: ZoneField = Field("UTC", description="for people whose zone is not known")
@@ -613,7 +613,7 @@ class Sequence(Written):
     signature: Text | None = Field(None, description="below every mail")
     requires: tuple[Name, ...] = Field((), description="variables that a person must have")
     defaults: dict[Name, Value] = Field({}, description="values for people who have none of their own")
-    schedule: Schedule | None = Field(None, description="when somebody may be written to")
+    schedule: Schedule = Field(Schedule(), description="when somebody may be written to")
     stop: Stops = Field(Stops(), description="whom an answer stops")
     out_of_office: OutOfOffice = Field(
         OutOfOffice(), description="what an automatic reply holds, and how long"
@@ -622,7 +622,7 @@ class Sequence(Written):
         Approval(), description="which letters a human must release"
     )
     enroll: Enroll = Field(Enroll(), description="who may enter")
-    limits: Limits | None = Field(None, description="how much leaves, and how fast")
+    limits: Limits = Field(Limits(), description="how much leaves, and how fast")
     pause_if: PauseIf = Field(PauseIf(), description="when the whole sequence pauses itself")
     on_reply: dict[Label, OnReply] = Field(
         {}, description="what happens besides, by the label that a human gives the answer"

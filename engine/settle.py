@@ -86,9 +86,7 @@ def no_room(draft: Draft, ledger: Ledger) -> Full | None:
     opens = calendar_of(sequence, enrollment.variables).next_open(ledger.now)
     if opens.reason:
         return Full(opens.reason, opens.at)
-    if (limits := sequence.limits) is None:
-        return None
-    sent, waiting = ledger.diaries.sent(limits), ledger.diaries.booked(limits)
+    sent, waiting = ledger.diaries.sent(sequence.limits), ledger.diaries.booked(sequence.limits)
     return room_now(
         ledger.now, place_of_draft(draft, sequence), sequence=sequence, sent=sent, waiting=waiting
     )

@@ -216,12 +216,12 @@ def _cell(span: Span) -> str:
 
 def _totals(span: Span) -> Iterator[str]:
     inboxes = {day.inbox for day in span.days}
-    fullest = max((used for inbox in inboxes if (used := span.of(inbox).used) is not None), default=None)
+    fullest = max((span.of(inbox).used for inbox in inboxes), default=0.0)
     yield from (f"{span.first:,}", f"{span.follow_ups:,}", _percent(fullest).strip())
 
 
-def _percent(used: float | None) -> str:
-    return "" if used is None else f" {used:.0%}"
+def _percent(used: float) -> str:
+    return f" {used:.0%}"
 
 
 def _bar(span: Span, most: int, longest: int) -> Text:

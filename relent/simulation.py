@@ -1,7 +1,7 @@
 """A whole list, played through: how much leaves on which day, who is held and why, and when it is over."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 
 from engine.foresee import Deed, Foresight, Life, World
 from engine.limits import mailbox_rates, period, sequence_zone
-from engine.measures import Rate
 from engine.model import Prospect
 from engine.plan import Errand, Planned
 from engine.sequence import Sequence
@@ -32,7 +31,7 @@ class Day:
     first: int = 0
     follow_ups: int = 0
     cap: int | None = None  #: None: nothing counts by the day
-    used: float | None = None  #: the share of what the fullest of its limits allows; None: there is none
+    used: float = 0.0  #: the share of what the fullest of its limits allows
     _shares: dict[tuple[str, datetime], int] = field(default_factory=dict, repr=False)
 
     @property
@@ -41,7 +40,7 @@ class Day:
 
     @property
     def full(self) -> bool:
-        return self.used is not None and self.used >= 1
+        return self.used >= 1
 
 
 @dataclass(slots=True, kw_only=True)
@@ -128,7 +127,7 @@ def _day_row(day: Day) -> dict[str, Any]:
         "first": day.first,
         "follow_ups": day.follow_ups,
         "cap": day.cap,
-        "used": None if day.used is None else round(day.used, 3),
+        "used": round(day.used, 3),
     }
 
 
@@ -162,12 +161,12 @@ class Span:
         return replace(self, days=tuple(day for day in self.days if day.inbox == inbox))
 
     @property
-    def used(self) -> float | None:
+    def used(self) -> float:
         """The share of its caps, over the days on which anything leaves; else of the fullest limit."""
         caps = [day.cap for day in self.days if day.cap]
         if caps and len(caps) == len(self.days):
             return self.letters / sum(caps)
-        return max((day.used for day in self.days if day.used is not None), default=None)
+        return max((day.used for day in self.days), default=0.0)
 
 
 def spans(simulation: Simulation) -> list[Span]:
@@ -316,7 +315,7 @@ class _Tally(World):
         found = self.days.get((local.toordinal(), inbox))
         if found is None:
             found = self.days[local.toordinal(), inbox] = Day(day=local, inbox=inbox)
-        for name, rate in self._rates(at, inbox):
+        for name, rate in mailbox_rates(self._sequence.limits, self.began(inbox), at):
             begin, _ = period(at, rate, self.zone.key)
             self._counts[inbox, name, begin] += 1
             found._shares[name, begin] = rate.number
@@ -324,16 +323,12 @@ class _Tally(World):
                 found.cap = rate.number if found.cap is None else min(found.cap, rate.number)
         return found
 
-    def _rates(self, at: datetime, inbox: str) -> Iterator[tuple[str, Rate]]:
-        if limits := self._sequence.limits:
-            yield from mailbox_rates(limits, self.began(inbox), at)
-
     def finished_days(self) -> list[Day]:
         for day in self.days.values():
             shares = [
                 self._counts[day.inbox, name, begin] / number for (name, begin), number in day._shares.items()
             ]
-            day.used = max(shares, default=None)
+            day.used = max(shares, default=0.0)
         return [self.days[key] for key in sorted(self.days)]
 
 

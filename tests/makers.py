@@ -19,17 +19,24 @@ from engine.store import Store
 
 SAM = "sam@acme.example"
 IDA = "ida@nordic.example"
+AT_ANY_HOUR = {"timezone": "UTC", "windows": "00:00-24:00"}
 SECRET = "whsec_" + base64.b64encode(b"twenty-four bytes at all").decode()
 
 
 def sequence(*steps: Mapping[str, str], **above: Any) -> Sequence:
-    """Three mails, three and five days apart, unless a test says otherwise."""
+    """Three mails, three and five days apart, at any hour, unless a test says otherwise."""
     usual = (
         {"subject": "Quick question", "body": "Hello"},
         {"after": "3d", "body": "Did you see it?"},
         {"after": "5d", "body": "I stop here."},
     )
-    data = {"name": "Quick question", "from": SAM, "steps": [dict(step) for step in steps or usual]}
+    data: dict[str, Any] = {
+        "name": "Quick question",
+        "from": SAM,
+        "schedule": AT_ANY_HOUR,
+        "limits": {"per_mailbox": "100000/day"},
+        "steps": [dict(step) for step in steps or usual],
+    }
     return Sequence.model_validate(data | above)
 
 

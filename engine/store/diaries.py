@@ -20,7 +20,7 @@ class Diaries:
     def __init__(self, db: Connection) -> None:
         self._db = db
 
-    def booked(self, limits: Limits | None) -> Diary:
+    def booked(self, limits: Limits) -> Diary:
         """Whatever has its hour, past or to come."""
         return Diary(self._booked, self.first, counts=counted(limits))
 

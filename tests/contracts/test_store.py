@@ -14,7 +14,9 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 import engine.store.connect
 from engine.advance import advance
+from engine.enroll import enroll_all, prepare
 from engine.errors import Unavailable
+from engine.model import Prospect
 from engine.react import react
 from engine.states import DraftState, StopReason
 from engine.store import HEAD, Reach, migrate_url, open_store
@@ -186,10 +188,16 @@ def test_nobody_can_change_or_erase_the_audit_log(store, clock, deed):
 
 def test_the_due_query_uses_its_index(store, clock):
     """At five million rows a scan inside the write lock takes half a second."""
+    with store.transaction(clock.now() + timedelta(days=1), "a test") as ledger:
+        enroll_all(
+            [prepare(Prospect(email=f"p{number}@x.example"), sequence()) for number in range(300)],
+            ledger=ledger,
+        )
     seen: list[str] = []
     with store.database.begin() as db:
         if db.dialect.name == "postgresql":
-            db.execute(text("SET LOCAL enable_seqscan = off"))  # the table is tiny here
+            db.execute(text("ANALYZE draft"))
+            db.execute(text("SET LOCAL enable_seqscan = off"))  # the table is small here
 
         def look(_conn, _cursor, statement, parameters, _context, _many):
             if not statement.startswith("EXPLAIN") and "claim_token" in statement:

@@ -21,6 +21,8 @@ ROOT = Path(__file__).parents[2]
 SEQUENCE = """\
 name: Seconds
 from: sam@acme.example
+schedule: {windows: 00:00-24:00}
+limits: {per_mailbox: 100000/day}
 steps:
   - subject: Hello {{ first_name }}
     body: One

@@ -18,6 +18,7 @@ TOM = "tom@harbour.example"
 FILE = """\
 name: Quick question
 from: sam@acme.example
+schedule: {windows: 00:00-24:00}
 steps:
   - subject: Quick question
     body: Hello

@@ -5,6 +5,7 @@ from tests.relent.processes import Folder
 SEQUENCE = """\
 name: Prices
 from: sam@acme.example
+schedule: {windows: 00:00-24:00}
 steps:
   - subject: Our prices
     body: |
@@ -33,5 +34,5 @@ def test_a_file_that_is_not_there_is_told_before_anybody_is_enrolled(tmp_path, d
     folder = Folder(tmp_path, database_url)
     (tmp_path / "prices.yaml").write_text(SEQUENCE)
     told = folder.run("enroll", "prices.yaml", "--email", "ida@nordic.example", code=2)
-    assert "prices.yaml:7:19" in told
+    assert "prices.yaml:8:19" in told
     assert '"prices.pdf" is not there' in told

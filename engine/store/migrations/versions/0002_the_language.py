@@ -6,11 +6,14 @@ from alembic import op
 revision = "0002"
 down_revision = "0001"
 
+_AT_ANY_HOUR = {"timezone": "UTC", "windows": ["mon-sun 00:00-24:00"]}
+_WITHOUT_END = {"per_mailbox": "1000000/day"}
 _ALIVE = "state IN ('active', 'paused')"
 
 
 def upgrade() -> None:
     """Only additions: whatever was on its way goes on as it was."""
+    _sequence_version()
     _enrollment()
     _draft()
     _message()
@@ -18,6 +21,14 @@ def upgrade() -> None:
     _absence()
     _errand()
     _enclosure()
+
+
+def _sequence_version() -> None:
+    """Until now a file that said nothing of hours and caps meant any hour and none; from now on it does not."""
+    versions = sa.table("sequence_version", sa.column("id", sa.Text), sa.column("body", sa.JSON))
+    for version, body in op.get_bind().execute(sa.select(versions)).all():
+        said = {"schedule": _AT_ANY_HOUR, "limits": _WITHOUT_END} | body
+        op.execute(versions.update().where(versions.c.id == version).values(body=said))
 
 
 def _enrollment() -> None:
