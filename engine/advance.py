@@ -57,9 +57,7 @@ def look_ahead(enrollment: Enrollment, ledger: Ledger, *, besides: Draft | None 
     sequence = None
     try:
         sequence = ledger.enrollments.version(enrollment.version)
-        diary = ledger.diaries.booked(sequence.limits)
-        if besides:
-            diary.strike(place_of_draft(besides, sequence), besides.send_at)
+        diary = ledger.diaries.booked(sequence.limits, besides=besides.id if besides else None)
         history = ledger.past.of(enrollment.id, enrollment.contact)
         winners = winners_of(sequence, ledger)
         return Ahead(sequence, plan(sequence, enrollment, history, ledger.now, diary=diary, winners=winners))
@@ -101,7 +99,6 @@ def draft_of(
     """The letter, with its hour and its own Message-ID."""
     draft_id = new_id("drf", ledger.now)
     subject = planned.subject or reply_subject(thread.subject)
-    limits = sequence.limits
     draft = Draft(
         id=draft_id,
         inbox_id=enrollment.inbox_id,
@@ -126,8 +123,8 @@ def draft_of(
         outcome=HoldReason.APPROVAL if planned.held else None,
         variant=planned.variant,
         opener=planned.place.opener,
-        company=planned.place.company if limits and limits.per_company else None,
-        domain=planned.place.domain if limits and limits.per_domain else None,
+        company=planned.place.company,
+        domain=planned.place.domain,
     )
     sha = content_sha(draft)
     if planned.held:

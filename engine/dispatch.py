@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from engine import owner
 from engine.compose import compose
 from engine.errors import NoAnswer, PermanentFailure, TemporaryFailure
+from engine.limits import Full
 from engine.model import Draft, Pace, Sent, Withdrawn
 from engine.seams import Clock, Mailbox
 from engine.settle import (
@@ -60,12 +61,14 @@ class _Gate:
     draft: Draft
     hands: _Hands
     was_open: bool = field(default=False, init=False)
+    full: Full | None = field(default=None, init=False)  #: why it stays, if that is for want of room
 
     def __call__(self) -> bool:
         hands, asked = self.hands, monotonic()
         try:
             with hands.store.transaction(hands.clock.now(), "dispatch") as ledger:
-                passed = ledger.drafts.pass_gate(self.draft, hands.mailbox.name)
+                self.full = no_room(self.draft, ledger, in_turn=True)
+                passed = not self.full and ledger.drafts.pass_gate(self.draft, hands.mailbox.name)
         except SQLAlchemyError as error:
             log.warning("the gate did not answer, so the letter stays: %s", error)
             return False
@@ -100,10 +103,10 @@ def _send(draft: Draft, hands: _Hands) -> Outcome:
     gate = _Gate(draft, hands)
     try:
         with hands.store.reading(hands.clock.now()) as ledger:
-            full = no_room(draft, ledger)
+            full = no_room(draft, ledger)  # before it is carried to the gate in vain
             letter = compose(draft, ledger.threads.messages(draft.thread_id), ledger.drafts.files(draft))
         if full:
-            return _write_down(draft, lambda ledger: moved_on(draft, full, ledger=ledger), hands)
+            return _no_room(draft, full, hands)
         answer = hands.mailbox.send(letter, gate)
     except (TemporaryFailure, SQLAlchemyError) as failure:
         why, wait = str(failure), _back_off(draft, hands.pace)
@@ -120,9 +123,15 @@ def _send(draft: Draft, hands: _Hands) -> Outcome:
     match answer:
         case Sent(note):
             return _write_down(draft, lambda ledger: departed(draft, letter, note, ledger=ledger), hands)
+        case Withdrawn() if gate.full:
+            return _no_room(draft, gate.full, hands)
         case Withdrawn():
             wait = _back_off(draft, hands.pace)
             return _write_down(draft, lambda ledger: called_off(draft, wait, ledger=ledger), hands)
+
+
+def _no_room(draft: Draft, full: Full, hands: _Hands) -> Outcome:
+    return _write_down(draft, lambda ledger: moved_on(draft, full, ledger=ledger), hands)
 
 
 def _own_mistake(draft: Draft, error: Exception, gate: _Gate, hands: _Hands) -> Outcome:

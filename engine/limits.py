@@ -7,10 +7,10 @@ second letter of a conversation waiting. What is booked is a forecast; when its 
 import hashlib
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, time, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 from engine.errors import Refused
@@ -22,11 +22,9 @@ What = Literal["mailbox", "company", "domain"]
 Look = Callable[[What, str, datetime, datetime], Iterable[tuple[datetime, bool]]]
 
 _DAY = timedelta(days=1)
-_TICK = timedelta(microseconds=1)
+_TICK = timedelta(milliseconds=1)  #: no clock of ours is finer
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LONGEST_PERIOD = timedelta(days=8)  #: a week, and an hour that the clock was put back
 _MOST_TRIES = 5000
-_A_DAY = Rate(1, "day")
 _EVERYTHING: tuple[What, ...] = ("mailbox", "company", "domain")
 
 
@@ -41,6 +39,25 @@ class Place:
     seed: str  #: what its share of chance is drawn from
 
 
+class Books(Protocol):
+    """What has left, or what is booked, as far as a limit asks."""
+
+    def count(self, what: What, key: str, begin: datetime, end: datetime, *, openers: bool) -> int:
+        """How many in this while; without those that only open a conversation, if they have to stand back."""
+
+    def to_come(self, what: What, key: str, now: datetime, end: datetime) -> int:
+        """How many that are no first letters still want to leave before then."""
+
+    def last(self, inbox: str, at: datetime, reach: timedelta) -> datetime | None:
+        """The last letter up to this instant; one that is further away than that need not be found."""
+
+    def follow_up_near(self, inbox: str, at: datetime, reach: timedelta) -> datetime | None:
+        """The last one that is nearer than that, before or after."""
+
+    def began(self, inbox: str) -> datetime | None:
+        """The first letter this mailbox is known to have sent, or will."""
+
+
 @dataclass(slots=True)
 class _Page:
     """One mailbox, company or domain on one day: who is booked when, in order."""
@@ -52,13 +69,14 @@ class _Page:
 _BLANK = _Page()  #: of a day on which nothing is booked; never written on
 
 
-@dataclass(frozen=True, slots=True)
-class _Crowd:
-    """A while in which there is no room, and why."""
+class _Count(NamedTuple):
+    """One limit as it counts for some letters: they find its periods full together."""
 
-    since: datetime
-    until: datetime
-    why: str
+    name: str
+    said: str
+    period: str
+    zone: str  #: whose midnight ends a day
+    openers: bool
 
 
 class Diary:
@@ -74,7 +92,7 @@ class Diary:
         self._look, self._first, self._counts = look, first, counts
         self._pages: dict[tuple[What, str, int], _Page] = {}
         self._began: dict[str, datetime | None] = {}
-        self._crowds: dict[str, dict[tuple[object, ...], _Crowd]] = {}
+        self._full: dict[tuple[What, str], dict[_Count, dict[datetime, datetime]]] = {}
 
     def book(self, place: Place, at: datetime) -> None:
         day = _day(at)
@@ -86,7 +104,9 @@ class Diary:
             if not place.opener:
                 insort(page.follow_ups, at)
         began = self.began(place.inbox)
-        self._began[place.inbox] = at if began is None else min(at, began)
+        if began is None or at < began:
+            self._began[place.inbox] = at
+            self._full.pop(("mailbox", place.inbox), None)  # a ramp allows more on every day after
 
     def strike(self, place: Place, at: datetime) -> None:
         """It will not leave then after all."""
@@ -96,10 +116,11 @@ class Diary:
                 index = bisect_left(booked, at)
                 if (booked is page.every or not place.opener) and index < len(booked) and booked[index] == at:
                     del booked[index]
-        self._forget_crowds(place, at)
+            self._make_room(what, key, at)
+        if self._look is None and self._began.get(place.inbox) == at:
+            self._began[place.inbox] = self._first_booked(place.inbox)
 
     def count(self, what: What, key: str, begin: datetime, end: datetime, *, openers: bool) -> int:
-        """How many in this while; without those that only open a conversation, if they have to stand back."""
         found = 0
         for day in range(_day(begin), _day(end) + 1):
             page = self._page(what, key, day)
@@ -107,8 +128,10 @@ class Diary:
                 found += bisect_left(booked, end) - bisect_left(booked, begin)
         return found
 
+    def to_come(self, what: What, key: str, now: datetime, end: datetime) -> int:
+        return self.count(what, key, now + _TICK, end, openers=False)
+
     def last(self, inbox: str, at: datetime, reach: timedelta) -> datetime | None:
-        """The last letter up to this instant, no further away than that."""
         last = None
         for day in range(_day(at - reach), _day(at) + 1):
             every = self._page("mailbox", inbox, day).every
@@ -117,7 +140,6 @@ class Diary:
         return last
 
     def follow_up_near(self, inbox: str, at: datetime, reach: timedelta) -> datetime | None:
-        """The last one that is nearer than that, before or after."""
         near = None
         for day in range(_day(at - reach), _day(at + reach) + 1):
             booked = self._page("mailbox", inbox, day).follow_ups
@@ -140,34 +162,32 @@ class Diary:
         return at
 
     def began(self, inbox: str) -> datetime | None:
-        """The first letter this mailbox is known to have sent, or will."""
         if inbox not in self._began:
             self._began[inbox] = self._first(inbox) if self._first else None
         return self._began[inbox]
 
-    def skip(
-        self, place: Place, whose: tuple[object, ...], earliest: datetime
-    ) -> tuple[datetime, str | None]:
-        """Where to begin to look for room, if it is known already that there is none before."""
-        crowd = self._crowds.get(place.inbox, {}).get(whose)
-        if crowd is None or not crowd.since <= earliest < crowd.until:
-            return earliest, None
-        return crowd.until, crowd.why
+    def _first_booked(self, inbox: str) -> datetime | None:
+        pages = (page for (what, key, _), page in self._pages.items() if what == "mailbox" and key == inbox)
+        return min((page.every[0] for page in pages if page.every), default=None)
 
-    def learn(self, place: Place, whose: tuple[object, ...], crowd: _Crowd) -> None:
-        """A long list would else look at the same full days again and again."""
-        crowds = self._crowds.setdefault(place.inbox, {})
-        before = crowds.get(whose)
-        if before and before.since <= crowd.since <= before.until:
-            crowd = replace(crowd, since=before.since)
-        crowds[whose] = crowd
+    def leap(self, what: What, key: str, of: _Count, begin: datetime, end: datetime) -> datetime:
+        """This period is full: the end of it, and of all those behind it that were found full before.
 
-    def _forget_crowds(self, place: Place, at: datetime) -> None:
-        """Somebody made room: what was known of the days that count together with it is true no longer."""
-        crowds = self._crowds.get(place.inbox, {})
-        for whose, crowd in list(crowds.items()):
-            if crowd.since - _LONGEST_PERIOD < at < crowd.until:
-                crowds[whose] = replace(crowd, since=at + _LONGEST_PERIOD)
+        A long list would else look at the same full days again and again.
+        """
+        runs, passed = self._full.setdefault((what, key), {}).setdefault(of, {}), [begin]
+        while end in runs:
+            passed.append(end)
+            end = runs[end]
+        runs.update(dict.fromkeys(passed, end))
+        return end
+
+    def _make_room(self, what: What, key: str, at: datetime) -> None:
+        """Somebody left: what was known to be full ends before that period, and begins again behind it."""
+        for of, runs in self._full.get((what, key), {}).items():
+            freed, _ = period(at, of.period, of.zone)
+            runs.pop(freed, None)
+            runs.update({begin: freed for begin, end in runs.items() if begin < freed < end})
 
     def _keys(self, place: Place) -> Iterator[tuple[What, str]]:
         if "mailbox" in self._counts:
@@ -197,25 +217,17 @@ def next_room(
     """The first open instant at which no limit is in the way, and the rule that made it so late."""
     limits = sequence.limits
     zone = sequence_zone(sequence)
-    whose = _kin(place, calendar, limits)
-    at, binding = diary.skip(place, whose, earliest)
-    alone = False  # a full company, or a share of chance, says nothing about anybody else's room
+    at, binding = earliest, None
     for _ in range(_MOST_TRIES):
         opens = calendar.first_open(at)
         if full := _full(opens, place, limits, diary, zone):
             name, rate, at = full
-            alone = alone or name not in ("per_mailbox", "ramp")
             binding = f"{name} {rate} is full"
         elif (spaced := _spaced(opens, earliest, place, limits.gap, diary)) > opens:
             at, binding = spaced, binding or f"gap {limits.gap} keeps {place.inbox} busy"
-            # First letters are many; that the next one finds a hole where this one found none, is rare.
-            alone = alone or not place.opener
         elif binding is None:
             return calendar.next_open(earliest)
         else:
-            crowd = _Crowd(earliest, period(opens, _A_DAY, zone)[0], binding)
-            if crowd.since < crowd.until and not alone:
-                diary.learn(place, whose, crowd)
             return Opening(opens, _until(binding, opens, calendar))
     raise Refused("there is no room for it in the next years: raise the limits, or write to fewer people")
 
@@ -228,24 +240,24 @@ class Full:
     until: datetime
 
 
-def room_now(now: datetime, place: Place, *, sequence: Sequence, sent: Diary, waiting: Diary) -> Full | None:
+def room_now(now: datetime, place: Place, *, sequence: Sequence, sent: Books, waiting: Books) -> Full | None:
     """Its hour has come: may it leave? `sent` is what has really left, `waiting` what is booked for later."""
     limits = sequence.limits
     zone = sequence_zone(sequence)
-    for name, what, key, rate in _rates(place, limits, now, waiting):
-        begin, end = period(now, rate, zone)
+    for name, what, key, rate in _rates(place, limits, now, zone, waiting):
+        begin, end = period(now, rate.period, zone)
         left = sent.count(what, key, begin, end, openers=True)
         if place.opener:  # whoever is being followed up goes first
-            left += waiting.count(what, key, now + _TICK, end, openers=False)
+            left += waiting.to_come(what, key, now, end)
         if left >= rate.number:
             return Full(f"{name} {rate} is full", end)
     return _too_close(now, place, limits.gap, sent, waiting) if limits.gap else None
 
 
-def _too_close(now: datetime, place: Place, gap: Gap, sent: Diary, waiting: Diary) -> Full | None:
+def _too_close(now: datetime, place: Place, gap: Gap, sent: Books, waiting: Books) -> Full | None:
     why = f"gap {gap} keeps {place.inbox} busy"
     before = sent.last(place.inbox, now, gap.least)
-    if before and now - before < gap.least / 2:  # a clock's tick is no burst
+    if before and now - before < gap.least:
         return Full(why, before + gap.least)
     if place.opener and (near := waiting.follow_up_near(place.inbox, now, gap.least)):
         return Full(why, near + gap.least)
@@ -269,17 +281,21 @@ def counted(limits: Limits) -> tuple[What, ...]:
     return tuple(what for what in _EVERYTHING if wanted[what])
 
 
-def mailbox_rates(limits: Limits, began: datetime | None, at: datetime) -> Iterator[tuple[str, Rate]]:
+def mailbox_rates(
+    limits: Limits, began: datetime | None, at: datetime, zone: str
+) -> Iterator[tuple[str, Rate]]:
     """How much one mailbox may send, if its first letter left then."""
     yield "per_mailbox", limits.per_mailbox
     if limits.ramp:
-        day = (at.date() - began.date()).days if began else 0
+        day = (_date(at, zone) - _date(began, zone)).days if began else 0
         yield "ramp", Rate(limits.ramp.on(day), "day")
 
 
-def _rates(place: Place, limits: Limits, at: datetime, diary: Diary) -> Iterator[tuple[str, What, str, Rate]]:
-    began = diary.began(place.inbox) if limits.ramp else None
-    for name, rate in mailbox_rates(limits, began, at):
+def _rates(
+    place: Place, limits: Limits, at: datetime, zone: str, books: Books
+) -> Iterator[tuple[str, What, str, Rate]]:
+    began = books.began(place.inbox) if limits.ramp else None
+    for name, rate in mailbox_rates(limits, began, at, zone):
         yield name, "mailbox", place.inbox, rate
     if limits.per_company and place.company:
         yield "per_company", "company", place.company, limits.per_company
@@ -290,11 +306,13 @@ def _rates(place: Place, limits: Limits, at: datetime, diary: Diary) -> Iterator
 def _full(
     at: datetime, place: Place, limits: Limits, diary: Diary, zone: str
 ) -> tuple[str, Rate, datetime] | None:
-    """The limit in the way, and when its next period begins."""
-    for name, what, key, rate in _rates(place, limits, at, diary):
-        begin, end = period(at, rate, zone)
+    """The limit in the way, and when its next period begins that is not known to be full."""
+    for name, what, key, rate in _rates(place, limits, at, zone, diary):
+        begin, end = period(at, rate.period, zone)
         if diary.count(what, key, begin, end, openers=place.opener) >= rate.number:
-            return name, rate, end
+            said = str(limits.ramp if name == "ramp" else rate)
+            of = _Count(name, said, rate.period, zone, place.opener)
+            return name, rate, diary.leap(what, key, of, begin, end)
     return None
 
 
@@ -310,24 +328,24 @@ def _spaced(at: datetime, earliest: datetime, place: Place, gap: Gap | None, dia
     return diary.hole(place, at, drawn, gap.least)
 
 
-def _kin(place: Place, calendar: Calendar, limits: Limits) -> tuple[object, ...]:
-    """Where one of them found no room, nobody else of them does."""
-    return place.opener, id(calendar), str(limits.per_mailbox), str(limits.ramp)
-
-
 def _until(binding: str, at: datetime, calendar: Calendar) -> str:
     return f"{binding} until {at.astimezone(calendar.zone):%a %d %b %H:%M} {calendar.zone.key}"
 
 
-def period(at: datetime, rate: Rate, zone: str) -> tuple[datetime, datetime]:
+def period(at: datetime, length: str, zone: str) -> tuple[datetime, datetime]:
     """The hour, day or week that counts for this instant: its begin, and the begin of the next one."""
-    if rate.period == "hour":
-        begin = at.replace(minute=0, second=0, microsecond=0)
+    if length == "hour":
+        wall = at.astimezone(ZoneInfo(zone))  # where the clock stands at half past when elsewhere it is full
+        begin = at - timedelta(minutes=wall.minute, seconds=wall.second, microseconds=wall.microsecond)
         return begin, begin + timedelta(hours=1)
-    local = at.astimezone(ZoneInfo(zone)).date()
-    if rate.period == "week":
+    local = _date(at, zone)
+    if length == "week":
         local -= timedelta(days=local.weekday())
-    return _midnights(local.toordinal(), 7 if rate.period == "week" else 1, zone)
+    return _midnights(local.toordinal(), 7 if length == "week" else 1, zone)
+
+
+def _date(at: datetime, zone: str) -> date:
+    return at.astimezone(ZoneInfo(zone)).date()
 
 
 @lru_cache(maxsize=10_000)

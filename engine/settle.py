@@ -77,8 +77,11 @@ def postponed(draft: Draft, why: str, wait: timedelta, *, ledger: Ledger) -> Out
     return _ended_meanwhile(draft, ledger)
 
 
-def no_room(draft: Draft, ledger: Ledger) -> Full | None:
-    """Its hour has come; but has its window closed since, or does a limit of its sequence say no?"""
+def no_room(draft: Draft, ledger: Ledger, *, in_turn: bool = False) -> Full | None:
+    """Its hour has come; but has its window closed since, or does a limit of its sequence say no?
+
+    `in_turn`: nobody else may count on the same room until this transaction is over.
+    """
     found = _sequence_of(draft, ledger)
     if found is None:
         return None
@@ -86,10 +89,11 @@ def no_room(draft: Draft, ledger: Ledger) -> Full | None:
     opens = calendar_of(sequence, enrollment.variables).next_open(ledger.now)
     if opens.reason:
         return Full(opens.reason, opens.at)
-    sent, waiting = ledger.diaries.sent(sequence.limits), ledger.diaries.booked(sequence.limits)
-    return room_now(
-        ledger.now, place_of_draft(draft, sequence), sequence=sequence, sent=sent, waiting=waiting
-    )
+    place = place_of_draft(draft, sequence)
+    if in_turn:
+        ledger.diaries.queue_up(place, sequence.limits)
+    left, waiting = ledger.diaries.left(), ledger.diaries.waiting()
+    return room_now(ledger.now, place, sequence=sequence, sent=left, waiting=waiting)
 
 
 def moved_on(draft: Draft, full: Full, *, ledger: Ledger) -> Outcome:
@@ -99,8 +103,10 @@ def moved_on(draft: Draft, full: Full, *, ledger: Ledger) -> Outcome:
     if found is None:
         return postponed(draft, full.why, timedelta(minutes=1), ledger=ledger)
     enrollment, sequence = found
-    place, diary = place_of_draft(draft, sequence), ledger.diaries.booked(sequence.limits)
-    diary.strike(place, draft.send_at)
+    place, diary = (
+        place_of_draft(draft, sequence),
+        ledger.diaries.booked(sequence.limits, besides=draft.id),
+    )
     calendar = calendar_of(sequence, enrollment.variables)
     room = next_room(full.until, place, calendar=calendar, sequence=sequence, diary=diary)
     why = room.reason or full.why

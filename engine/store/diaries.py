@@ -1,68 +1,122 @@
 """The shelf of what is booked and what has left, as the limits count it."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, select
+from sqlalchemy import ColumnElement, Connection, Select, func, select, text
 
-from engine.limits import Diary, What, counted
+from engine.limits import Diary, Place, What, counted
 from engine.sequence import Limits
 from engine.states import DraftState
-from engine.store.tables import draft, message
+from engine.store.drafts import wanted
+from engine.store.tables import draft
 
-_COUNTS = sorted(set(DraftState) - {DraftState.CANCELLED, DraftState.FAILED})
+_BOOKED = sorted(set(DraftState) - {DraftState.CANCELLED, DraftState.FAILED})
+_TO_COME = [DraftState.CLAIMED, DraftState.SCHEDULED]
+#: What may have left counts as if it had.
+_LEFT = [DraftState.RELEASING, DraftState.SENT, DraftState.UNCERTAIN]
+_COLUMNS = {"mailbox": draft.c.inbox_id, "company": draft.c.company, "domain": draft.c.domain}
 
 
 class Diaries:
-    """One transaction's look at them; a page is read when it is first asked for."""
+    """One transaction's look at them."""
 
     def __init__(self, db: Connection) -> None:
         self._db = db
 
-    def booked(self, limits: Limits) -> Diary:
-        """Whatever has its hour, past or to come."""
-        return Diary(self._booked, self.first, counts=counted(limits))
+    def booked(self, limits: Limits, *, besides: str | None = None) -> Diary:
+        """Whatever has its hour, past or to come, read a day at a time. `besides`: a draft that gives up its own."""
 
-    def sent(self, limits: Limits) -> Diary:
-        """Whatever has really left, or is leaving now."""
-        return Diary(self._sent, self.first, counts=counted(limits))
+        def look(what: What, key: str, begin: datetime, end: datetime) -> Iterator[tuple[datetime, bool]]:
+            yield from self.booked_between(what, key, begin, end, besides=besides)
+
+        return Diary(look, lambda inbox: self.first(inbox, besides=besides), counts=counted(limits))
 
     def booked_between(
-        self, what: What, key: str, begin: datetime, end: datetime
+        self, what: What, key: str, begin: datetime, end: datetime, *, besides: str | None = None
     ) -> list[tuple[datetime, bool]]:
-        return list(self._booked(what, key, begin, end))
+        found = select(draft.c.send_at, draft.c.opener).where(
+            draft.c.state.in_(_BOOKED),
+            _COLUMNS[what] == key,
+            draft.c.send_at >= begin,
+            draft.c.send_at < end,
+            *_not(besides),
+        )
+        return [(at, opener) for at, opener in self._db.execute(found.order_by(draft.c.send_at))]
 
-    def first(self, inbox: str) -> datetime | None:
-        """The first hour that this mailbox ever had."""
-        found = select(draft.c.send_at).where(draft.c.inbox_id == inbox).order_by(draft.c.send_at).limit(1)
-        return self._db.scalar(found)
+    def first(self, inbox: str, *, besides: str | None = None) -> datetime | None:
+        """When this mailbox sent its first letter; else when it will."""
+        theirs = draft.c.inbox_id == inbox
+        left = select(func.min(draft.c.gate_at)).where(theirs, draft.c.state.in_(_LEFT))
+        to_come = select(func.min(draft.c.send_at)).where(theirs, draft.c.state.in_(_TO_COME), *_not(besides))
+        first: datetime | None = self._db.scalar(left) or self._db.scalar(to_come)
+        return first
 
-    def _booked(
-        self, what: What, key: str, begin: datetime, end: datetime
-    ) -> Iterator[tuple[datetime, bool]]:
-        yield from self._rows(_booked(_is(what, key), draft.c.send_at >= begin, draft.c.send_at < end))
+    def left(self) -> "Tally":
+        """Whatever has really left, or may have."""
+        return Tally(self._db, draft.c.gate_at, draft.c.state.in_(_LEFT))
 
-    def _sent(self, what: What, key: str, begin: datetime, end: datetime) -> Iterator[tuple[datetime, bool]]:
-        left = select(message.c.timestamp, draft.c.opener).join(draft, draft.c.id == message.c.draft_id)
-        of = message.c.inbox_id == key if what == "mailbox" else _is(what, key)
-        between = message.c.timestamp >= begin, message.c.timestamp < end, message.c.direction == "sent"
-        yield from self._rows(left.where(of, *between))
-        leaving = select(draft.c.gate_at, draft.c.opener).where(draft.c.state == DraftState.RELEASING)
-        yield from self._rows(leaving.where(_is(what, key), draft.c.gate_at >= begin, draft.c.gate_at < end))
+    def waiting(self) -> "Tally":
+        """Whatever has its hour."""
+        return Tally(self._db, draft.c.send_at, draft.c.state.in_(_BOOKED))
 
-    def _rows(self, query: Select[Any]) -> Iterator[tuple[datetime, bool]]:
-        yield from ((at, opener) for at, opener in self._db.execute(query))
+    def queue_up(self, place: Place, limits: Limits) -> None:
+        """Until this transaction is over nobody else counts the same mailbox, company or domain.
 
-
-def _booked(*where: ColumnElement[bool]) -> Select[Any]:
-    return (
-        select(draft.c.send_at, draft.c.opener)
-        .where(draft.c.state.in_(_COUNTS), *where)
-        .order_by(draft.c.send_at)
-    )
+        SQLite has one writer at a time anyway.
+        """
+        if self._db.dialect.name != "postgresql":
+            return
+        keys = {"mailbox": place.inbox, "company": place.company, "domain": place.domain}
+        for what in sorted(counted(limits)):
+            turn = text("SELECT pg_advisory_xact_lock(hashtextextended(:turn, 0))")
+            self._db.execute(turn, {"turn": f"{what} {keys[what]}"})
 
 
-def _is(what: What, key: str) -> ColumnElement[bool]:
-    column = {"mailbox": draft.c.inbox_id, "company": draft.c.company, "domain": draft.c.domain}[what]
-    return column == key
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Counted by the database: for one letter, a day of a large mailbox is too much to read."""
+
+    _db: Connection
+    _at: ColumnElement[Any]
+    _which: ColumnElement[bool]
+
+    def count(self, what: What, key: str, begin: datetime, end: datetime, *, openers: bool) -> int:
+        return (
+            self._db.scalar(self._of(func.count(), what, key, openers, self._at >= begin, self._at < end))
+            or 0
+        )
+
+    def to_come(self, what: What, key: str, now: datetime, end: datetime) -> int:
+        """Also those that should have left by now."""
+        still = draft.c.state.in_(_TO_COME), wanted(), self._at < end
+        return self._db.scalar(self._of(func.count(), what, key, False, *still)) or 0
+
+    def last(self, inbox: str, at: datetime, reach: timedelta) -> datetime | None:
+        near = self._at >= at - reach, self._at <= at
+        return self._latest(inbox, True, *near)
+
+    def follow_up_near(self, inbox: str, at: datetime, reach: timedelta) -> datetime | None:
+        near = self._at > at - reach, self._at < at + reach
+        return self._latest(inbox, False, *near)
+
+    def began(self, inbox: str) -> datetime | None:
+        return Diaries(self._db).first(inbox)
+
+    def _latest(self, inbox: str, openers: bool, *where: ColumnElement[bool]) -> datetime | None:
+        found: datetime | None = self._db.scalar(
+            self._of(func.max(self._at), "mailbox", inbox, openers, *where)
+        )
+        return found
+
+    def _of(
+        self, asked: ColumnElement[Any], what: What, key: str, openers: bool, *where: ColumnElement[bool]
+    ) -> Select[Any]:
+        found = select(asked).where(self._which, _COLUMNS[what] == key, *where)
+        return found if openers else found.where(draft.c.opener.is_(False))
+
+
+def _not(besides: str | None) -> list[ColumnElement[bool]]:
+    return [] if besides is None else [draft.c.id != besides]

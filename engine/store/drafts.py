@@ -43,6 +43,16 @@ def _is(state: DraftState) -> ColumnElement[bool]:
     return draft.c.state == literal_column(f"'{state}'")
 
 
+def wanted() -> ColumnElement[bool]:
+    """No sequence made it, or the sequence still wants it said. Of a person who is paused nothing moves on."""
+    active = (
+        select(enrollment.c.id)
+        .where(enrollment.c.id == draft.c.enrollment_id, enrollment.c.state == "active")
+        .exists()
+    )
+    return or_(draft.c.enrollment_id.is_(None), active)
+
+
 def record(row: Row[Any]) -> Draft:
     fields = {name: getattr(row, name) for name in Draft.__dataclass_fields__}
     enclosed = tuple(Attachment(**each) for each in row.attachments)
@@ -112,7 +122,7 @@ class Drafts:
         late = [draft.c.send_at >= self._desk.now - max_lateness] if max_lateness else []
         due = (
             select(draft.c.id)
-            .where(_is(DraftState.SCHEDULED), draft.c.send_at <= self._desk.now, *late, self._wanted())
+            .where(_is(DraftState.SCHEDULED), draft.c.send_at <= self._desk.now, *late, wanted())
             .order_by(draft.c.send_at, draft.c.opener, draft.c.to)
             .limit(at_most)
             .with_for_update(skip_locked=True)
@@ -143,7 +153,7 @@ class Drafts:
                 draft.c.approved_sha == draft.c.content_sha,
                 ~self._suppressed(claimed.to),
                 draft.c.recalled.is_(None),
-                self._wanted(),
+                wanted(),
                 gate_at=self._desk.now,
                 carrier=carrier,
             )
@@ -239,7 +249,7 @@ class Drafts:
                 APPROVE,
                 draft.c.id == held.id,
                 draft.c.content_sha == held.content_sha,
-                self._wanted(),
+                wanted(),
                 approved_sha=held.content_sha,
                 approved_by=by,
                 held_until=None,
@@ -256,7 +266,7 @@ class Drafts:
                 RETRY,
                 draft.c.id == failed.id,
                 draft.c.recalled.is_(None),
-                self._wanted(),
+                wanted(),
                 send_at=self._desk.now,
                 outcome=None,
                 attempt=0,
@@ -412,7 +422,7 @@ class Drafts:
         )
 
     def hold_late(self, max_lateness: timedelta) -> Sequence[Row[Any]]:
-        late = and_(draft.c.send_at < self._desk.now - max_lateness, self._wanted())
+        late = and_(draft.c.send_at < self._desk.now - max_lateness, wanted())
         return self._sweep(HOLD, DraftState.SCHEDULED, late, why=HoldReason.LATE, outcome=HoldReason.LATE)
 
     def doubtful(self) -> list[Draft]:
@@ -421,7 +431,7 @@ class Drafts:
 
     def next_due(self) -> datetime | None:
         """When the clock has to be looked at again: the next letter's hour, or the next absence's end."""
-        waiting = _is(DraftState.SCHEDULED), self._wanted()
+        waiting = _is(DraftState.SCHEDULED), wanted()
         due = select(draft.c.send_at).where(*waiting).order_by(draft.c.send_at).limit(1)
         awake = (
             select(draft.c.held_until)
@@ -461,15 +471,6 @@ class Drafts:
 
     def _mine(self, held: Draft) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
         return draft.c.id == held.id, draft.c.claim_token == held.claim_token
-
-    def _wanted(self) -> ColumnElement[bool]:
-        """No sequence made it, or the sequence still wants it said. Of a person who is paused nothing moves on."""
-        active = (
-            select(enrollment.c.id)
-            .where(enrollment.c.id == draft.c.enrollment_id, enrollment.c.state == "active")
-            .exists()
-        )
-        return or_(draft.c.enrollment_id.is_(None), active)
 
     def _suppressed(self, address: str) -> ColumnElement[bool]:
         return (

@@ -1,6 +1,6 @@
 """What stands on the shelves. Time is kept as UTC milliseconds: SQLite has no time zones to lose."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -22,6 +22,9 @@ from sqlalchemy import (
     text,
 )
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
 
 class UtcDateTime(TypeDecorator[datetime]):
     """Aware in, aware out."""
@@ -34,7 +37,9 @@ class UtcDateTime(TypeDecorator[datetime]):
             return None
         if value.tzinfo is None:
             raise ValueError(f"{value} has no time zone")
-        return round(value.timestamp() * 1000)
+        return (
+            value - _EPOCH
+        ) // _MILLISECOND  # never later than it was: what has just happened is not to come
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
         return None if value is None else datetime.fromtimestamp(value / 1000, UTC)
@@ -158,8 +163,8 @@ draft = Table(
     Column("attachments", JSON, nullable=False, server_default="[]"),
     Column("variant", Text),
     Column("opener", Boolean, nullable=False, server_default="0"),  # the first letter of a conversation
-    Column("company", Text),  # only where a limit counts it
-    Column("domain", Text),  # the same
+    Column("company", Text),  # whose letters are counted together; None: nobody's
+    Column("domain", Text),
     Column("reason", Text, nullable=False),
     Column("content_sha", Text, nullable=False),
     Column("approved_sha", Text),
@@ -225,6 +230,16 @@ draft = Table(
         sqlite_where=text("domain IS NOT NULL"),
         postgresql_where=text("domain IS NOT NULL"),
     ),
+    *(
+        Index(
+            f"draft_left_by_{column}",
+            column,
+            "gate_at",
+            sqlite_where=text("gate_at IS NOT NULL"),
+            postgresql_where=text("gate_at IS NOT NULL"),
+        )
+        for column in ("inbox_id", "company", "domain")
+    ),
     # one enrollment, one draft that has not had its end
     Index(
         "draft_one_pending",
@@ -258,13 +273,6 @@ message = Table(
     Column("position", Integer, nullable=False),  # in its thread: two letters may bear the same instant
     UniqueConstraint("thread_id", "position"),
     Index("message_time", "timestamp"),
-    Index(
-        "message_sent",
-        "inbox_id",
-        "timestamp",
-        sqlite_where=text("direction = 'sent'"),
-        postgresql_where=text("direction = 'sent'"),
-    ),
 )
 
 happening = Table(  # what a person did, or what was done to them, elsewhere

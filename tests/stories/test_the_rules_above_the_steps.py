@@ -1,20 +1,25 @@
 """What a sequence says above its steps, kept by the real stories: whom an answer stops, who enters, how much leaves."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from threading import Thread
+from time import sleep
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from engine.approve import approve, resume
+from engine.brake import stop
 from engine.dispatch import dispatch_due
 from engine.enroll import AlreadyIn, Enrolled, Skipped, enroll, enroll_all, prepare
-from engine.errors import Refused
+from engine.errors import NoAnswer, Refused
 from engine.events import AutoReply, Bounce
 from engine.model import Prospect
 from engine.react import Held, Ignored, Stopped, react
 from engine.recover import recover
-from engine.settle import Delivered
+from engine.settle import Delivered, InDoubt
 from tests.makers import IDA, SAM, enrolled, pending, people, reply, sequence
 
 DAY = timedelta(days=1)
@@ -295,6 +300,98 @@ def test_letters_from_one_mailbox_keep_their_distance(store, clock, mailbox, pac
     gaps = [later - earlier for earlier, later in pairwise(hours)]
     assert all(timedelta(minutes=3) <= gap <= timedelta(minutes=9) for gap in gaps)
     assert len(set(gaps)) > 5
+
+
+def test_as_many_workers_as_you_like_share_one_limit(store, clock, mailbox, pace):
+    """Each of them looks, and finds room; but only one at a time goes through the gate."""
+    wants = sequence(limits={"per_mailbox": "5/day", "per_company": "1/day"})
+    strangers = [f"p{number}@f{number}.example" for number in range(20)]
+    _enter(store, clock.now(), *strangers, "ada@one.example", "ben@one.example", wants=wants)
+    clock.pass_(10 * DAY)  # everybody's hour has come
+    mailbox.before_gate = lambda letter: sleep(0.02)
+    patient = replace(pace, batch=2, max_lateness=30 * DAY)
+
+    def work():
+        while _send_all(store, mailbox, clock, patient):
+            pass
+
+    workers = [Thread(target=work) for _ in range(6)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
+    assert len(mailbox.sent) == 5
+    assert sum(letter.to.endswith("@one.example") for letter in mailbox.sent) <= 1
+
+
+def test_a_letter_that_may_have_left_takes_its_room(store, clock, mailbox, pace):
+    def no_answer(letter):
+        raise NoAnswer("the line went dead")
+
+    wants = sequence(limits={"per_mailbox": "2/day", "gap": "10m"})
+    _enter(store, clock.now(), *(f"p{number}@x.example" for number in range(6)), wants=wants)
+    mailbox.after_gate = no_answer
+    doubtful = []
+    for _ in range(23):
+        doubtful += [
+            outcome for outcome in _send_all(store, mailbox, clock, pace) if isinstance(outcome, InDoubt)
+        ]
+        clock.pass_(timedelta(hours=1) / 2)
+    assert len(doubtful) == 2
+
+
+def test_a_ramp_begins_with_the_first_letter_that_really_left(store, clock, mailbox, pace):
+    wants = sequence({"subject": "Hi", "body": "x"}, limits={"ramp": "2/day to 40/day over 14d"})
+    enrolled(store, clock.now(), "old@x.example", sequence({"subject": "Hi", "body": "x"}, approval="all"))
+    stop("old@x.example", by="a test", store=store, clock=clock)
+    clock.pass_(20 * DAY)
+    _enter(store, clock.now(), *(f"p{number}@x.example" for number in range(9)), wants=wants)
+    _send_all(store, mailbox, clock, pace)
+    assert len(mailbox.sent) == 2
+
+
+def test_a_day_and_an_hour_are_those_on_the_senders_wall(store, clock, mailbox, pace):
+    """At 10:00 in Los Angeles and at 18:00 it is the same Monday there, and not in London; India is half an hour off."""
+    monday = datetime(2026, 3, 2, 18, tzinfo=UTC)
+    clock.pass_(monday - clock.now())
+    always = {"timezone": "America/Los_Angeles", "windows": "00:00-24:00"}
+    wants = sequence(
+        {"subject": "Hi", "body": "x"}, schedule=always, limits={"ramp": "2/day to 8/day over 2d"}
+    )
+    _enter(store, clock.now(), *(f"p{number}@x.example" for number in range(20)), wants=wants)
+    for _ in range(13):  # until seven on Tuesday morning in London: still Monday there
+        _send_all(store, mailbox, clock, pace)
+        clock.pass_(timedelta(hours=1))
+    assert len(mailbox.sent) == 2
+
+    india = sequence(
+        {"subject": "Hi", "body": "x"},
+        name="India",
+        schedule={"timezone": "Asia/Kolkata", "windows": "09:00-12:00"},
+        limits={"per_mailbox": "3/hour"},
+        **{"from": "kim@acme.example"},
+    )
+    _enter(store, clock.now(), *(f"q{number}@x.example" for number in range(9)), wants=india)
+    hours = [d["send_at"] for d in pending(store, clock.now()) if d["to"].startswith("q")]
+    assert Counter(f"{hour.astimezone(ZoneInfo('Asia/Kolkata')):%H}" for hour in hours) == {
+        "09": 3,
+        "10": 3,
+        "11": 3,
+    }
+
+
+def test_follow_ups_that_are_late_go_before_first_letters_that_are_late(store, clock, mailbox, pace):
+    wants = sequence(
+        {"subject": "Hi", "body": "Hello"}, {"after": "1d", "body": "Again"}, limits={"per_mailbox": "3/day"}
+    )
+    early, late = [[f"{who}{number}@x.example" for number in range(3)] for who in ("early", "late")]
+    _enter(store, clock.now(), *early, wants=wants)
+    _send_all(store, mailbox, clock, pace)
+    _enter(store, clock.now(), *late, wants=sequence(name="Another", limits={"per_mailbox": "3/day"}))
+    clock.pass_(DAY * 1.4)  # nothing was running: both are overdue, the first letters for longer
+    _send_all(store, mailbox, clock, pace)
+    assert [letter.to for letter in mailbox.sent[3:]] == early
 
 
 def test_after_a_long_sleep_letters_still_keep_their_distance(store, clock, mailbox, pace):

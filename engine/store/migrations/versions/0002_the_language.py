@@ -51,12 +51,13 @@ def _draft() -> None:
     op.create_index("draft_mailbox", "draft", ["inbox_id", "send_at"])
     _partial_index("draft_company", "draft", ["company", "send_at"], "company IS NOT NULL")
     _partial_index("draft_domain", "draft", ["domain", "send_at"], "domain IS NOT NULL")
+    for column in ("inbox_id", "company", "domain"):
+        _partial_index(f"draft_left_by_{column}", "draft", [column, "gate_at"], "gate_at IS NOT NULL")
 
 
 def _message() -> None:
     op.add_column("message", sa.Column("html", sa.Text(), nullable=True))
     op.add_column("message", sa.Column("cc", sa.JSON(), server_default="[]", nullable=False))
-    _partial_index("message_sent", "message", ["inbox_id", "timestamp"], "direction = 'sent'")
 
 
 def _happening() -> None:
