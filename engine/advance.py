@@ -57,7 +57,7 @@ def look_ahead(enrollment: Enrollment, ledger: Ledger, *, besides: Draft | None 
     sequence = None
     try:
         sequence = ledger.enrollments.version(enrollment.version)
-        diary = ledger.diaries.booked(sequence.limits, besides=besides.id if besides else None)
+        diary = ledger.diaries.booked_besides(besides.id if besides else None, sequence.limits)
         history = ledger.past.of(enrollment.id, enrollment.contact)
         winners = winners_of(sequence, ledger)
         return Ahead(sequence, plan(sequence, enrollment, history, ledger.now, diary=diary, winners=winners))

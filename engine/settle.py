@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from engine.advance import advance, place_of_draft
+from engine.errors import Refused
 from engine.limits import Full, next_room, room_now
 from engine.model import Draft, Enrollment, Letter, Message
 from engine.plan import calendar_of
@@ -103,12 +104,13 @@ def moved_on(draft: Draft, full: Full, *, ledger: Ledger) -> Outcome:
     if found is None:
         return postponed(draft, full.why, timedelta(minutes=1), ledger=ledger)
     enrollment, sequence = found
-    place, diary = (
-        place_of_draft(draft, sequence),
-        ledger.diaries.booked(sequence.limits, besides=draft.id),
-    )
+    place = place_of_draft(draft, sequence)
+    diary = ledger.diaries.booked_besides(draft.id, sequence.limits)
     calendar = calendar_of(sequence, enrollment.variables)
-    room = next_room(full.until, place, calendar=calendar, sequence=sequence, diary=diary)
+    try:
+        room = next_room(full.until, place, calendar=calendar, sequence=sequence, diary=diary)
+    except Refused as error:  # none in the next years
+        return postponed(draft, str(error), timedelta(days=1), ledger=ledger)
     why = room.reason or full.why
     if ledger.drafts.move_on(draft, send_at=room.at, why=why):
         return Postponed(draft.id, why)

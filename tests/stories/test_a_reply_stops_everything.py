@@ -254,6 +254,21 @@ def test_a_reply_beats_a_letter_that_is_being_carried(store, clock, mailbox, pac
     assert pending(store, clock.now()) == []
 
 
+def test_a_pause_beats_a_letter_that_is_being_carried(store, clock, mailbox, pace):
+    enrolled(store, clock.now())
+    [draft] = pending(store, clock.now())
+
+    def pause(_):
+        with store.transaction(clock.now(), "kim") as ledger:
+            ledger.pause(Reach(threads=(draft["thread_id"],)), "kim says so", but_not=set())
+
+    mailbox.before_gate = pause
+    _send_all(store, mailbox, clock, pace)
+
+    assert mailbox.sent == []
+    assert people(store, clock.now())[0]["state"] == "paused"
+
+
 def test_a_reply_that_meets_a_letter_in_the_air_waits_for_it(store, clock, mailbox, pace):
     enrolled(store, clock.now())
     thread_id = pending(store, clock.now())[0]["thread_id"]

@@ -117,6 +117,13 @@ def test_what_is_far_too_late_waits_for_a_human(store, clock, mailbox, pace):
     assert [type(outcome) for outcome in _send(store, mailbox, clock, pace)] == [Delivered]
 
 
+def test_what_is_far_too_late_does_not_leave_before_anybody_has_held_it(store, clock, mailbox, pace):
+    enrolled(store, clock.now())
+    clock.pass_(pace.max_lateness + timedelta(hours=1))
+    assert _send(store, mailbox, clock, pace) == []
+    assert mailbox.sent == []
+
+
 def test_approving_what_is_not_there_or_not_held_says_so(store, clock, mailbox, pace):
     enrolled(store, clock.now())
     [draft] = pending(store, clock.now())
