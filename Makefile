@@ -25,7 +25,7 @@ format: .venv/test  ## put the code in order
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format --quiet .
 
-bench: .venv/test  ## what the webhook path and the sending path cost, against their limits
+bench: .venv/test  ## what a webhook and the language of sequences cost, against plain yardsticks; some minutes
 	@$(BIN)/python -m bench
 
 docs: .venv/test  ## write the generated pages anew

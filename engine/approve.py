@@ -1,16 +1,15 @@
 """Story: a human says yes: to a letter that waits, to one that was refused, to a person who is paused."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
 
 from engine.addresses import contact
 from engine.advance import advance, look_ahead
 from engine.errors import NotFound, Refused
-from engine.hours import Absence
+from engine.hours import Absence, Opening
 from engine.model import Draft
-from engine.plan import Planned, Waiting, calendar_of
+from engine.plan import Planned, Waiting, hour_of_a_yes
 from engine.seams import Clock
-from engine.states import DraftState
+from engine.states import DraftState, HoldReason
 from engine.store import Ledger, Life, Store
 
 
@@ -31,12 +30,14 @@ class Resumed:
 
 def resume(email: str, *, by: str, store: Store, clock: Clock) -> list[Resumed]:
     """What was planned is planned anew: nothing is caught up on."""
+    person = contact(email)
     with store.transaction(clock.now(), by) as ledger:
-        paused = ledger.enrollments.paused(contact(email))
-        if not paused:
+        ledger.threads.lock([each.id for each in ledger.threads.of_people([person], ())])
+        resumed = [_resume(life, ledger) for life in ledger.enrollments.paused(person)]
+        resumed += [_come_back(life, ledger) for life in ledger.enrollments.away_without_end(person)]
+        if not resumed:
             raise NotFound(f"nobody called {email} is paused")
-        ledger.threads.lock([each.id for each in ledger.threads.of_people([contact(email)], ())])
-        return [_resume(life, ledger) for life in paused]
+        return list({each.enrollment_id: each for each in resumed}.values())
 
 
 def _resume(life: Life, ledger: Ledger) -> Resumed:
@@ -55,6 +56,24 @@ def _resume(life: Life, ledger: Ledger) -> Resumed:
     return Resumed(enrollment.id, None)
 
 
+def _come_back(life: Life, ledger: Ledger) -> Resumed:
+    """They are there again: what is left of the wait is still to come. A yes that was never said is still waited for."""
+    enrollment = ledger.enrollments.lock(life.enrollment.id)
+    ledger.past.be_away(enrollment.id, Absence(life.since, ledger.now))
+    draft = ledger.drafts.of(enrollment.id)
+    if draft is None:
+        return Resumed(enrollment.id, None)
+    planned = look_ahead(enrollment, ledger, besides=draft).plan
+    hour = _hour(replace(draft, outcome=None), ledger)
+    if isinstance(planned, Planned) and planned.step == draft.step:
+        hour = Opening(planned.send_at, planned.reason)
+    if draft.approved_sha != draft.content_sha:
+        ledger.drafts.hold(draft, HoldReason.APPROVAL, send_at=hour.at, until=None)
+        return Resumed(enrollment.id, HoldReason.APPROVAL)
+    _let_go(draft, hour, by=draft.approved_by or "", ledger=ledger)
+    return Resumed(enrollment.id, None)
+
+
 def approve(draft_id: str, *, by: str, store: Store, clock: Clock) -> Approved:
     """One winner: who approves what has changed or gone meanwhile is told so."""
     with store.transaction(clock.now(), by) as ledger:
@@ -63,9 +82,9 @@ def approve(draft_id: str, *, by: str, store: Store, clock: Clock) -> Approved:
             raise NotFound(f"there is no draft {draft_id}")
         match draft.state:
             case DraftState.HELD:
-                done = ledger.drafts.approve(draft, by=by, send_at=_hour(draft, ledger))
+                done = _let_go(draft, _hour(draft, ledger), by=by, ledger=ledger)
             case DraftState.FAILED:
-                done = ledger.drafts.retry(draft)
+                done = _try_again(draft, _hour(draft, ledger), ledger)
             case _:
                 raise Refused(f"{draft_id} is {draft.state}: there is nothing to approve")
         if not done:
@@ -73,10 +92,25 @@ def approve(draft_id: str, *, by: str, store: Store, clock: Clock) -> Approved:
     return Approved(draft_id)
 
 
-def _hour(draft: Draft, ledger: Ledger) -> datetime:
-    """Its own; or, if that has passed, as soon as this person may be written to: a yes on a Sunday is no Sunday's mail."""
-    if draft.send_at >= ledger.now or draft.enrollment_id is None:
-        return max(draft.send_at, ledger.now)
+def _let_go(draft: Draft, hour: Opening, *, by: str, ledger: Ledger) -> bool:
+    done = ledger.drafts.approve(draft, by=by, send_at=hour.at)
+    if done and hour.reason:
+        ledger.drafts.redate(draft, send_at=hour.at, why=hour.reason)
+    return done
+
+
+def _try_again(draft: Draft, hour: Opening, ledger: Ledger) -> bool:
+    done = ledger.drafts.retry(draft)
+    if done and hour.at > ledger.now:
+        ledger.drafts.redate(draft, send_at=hour.at, why=hour.reason or draft.reason)
+    return done
+
+
+def _hour(draft: Draft, ledger: Ledger) -> Opening:
+    """When it leaves, if this is a yes."""
+    if draft.enrollment_id is None:
+        return Opening(max(draft.send_at, ledger.now), None)
     enrollment = ledger.enrollments.get(draft.enrollment_id)
     sequence = ledger.enrollments.version(enrollment.version)
-    return calendar_of(sequence, enrollment.variables).next_open(ledger.now).at
+    history = ledger.past.of(enrollment.id, enrollment.contact)
+    return hour_of_a_yes(draft, sequence, enrollment, history, ledger.now)

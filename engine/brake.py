@@ -39,9 +39,9 @@ def suppress(whom: str, *, why: str, by: str, store: Store, clock: Clock) -> Rec
         return _receipt(ledger.call_back(Reach(threads=(), contacts=people), StopReason.SUPPRESSED))
 
 
-def pause_what_fails(ended: Iterable[str], ledger: Ledger) -> None:
+def pause_what_fails(lives: Iterable[str], ledger: Ledger) -> None:
     """A sequence that bounces, or is called spam, too often pauses itself and says so."""
-    for version in {ledger.enrollments.get(each).version for each in ended}:
+    for version in {ledger.enrollments.get(each).version for each in lives}:
         sequence = ledger.enrollments.version(version)
         if why := _fails(sequence, ledger):
             ledger.enrollments.pause_sequence(sequence.name, why)

@@ -1,6 +1,7 @@
 """Story: prospects enter a sequence."""
 
 import unicodedata
+from collections import deque
 from collections.abc import Mapping
 from collections.abc import Sequence as Row
 from dataclasses import dataclass, field, replace
@@ -13,12 +14,12 @@ from engine.errors import Refused
 from engine.ids import follow_up_label, new_id
 from engine.limits import Diary
 from engine.model import Draft, Enrollment, Prospect, Thread
-from engine.plan import Done, Errand, History, NothingLeft, Planned, Waiting, calendar_of, plan
+from engine.plan import Done, Errand, History, NothingLeft, Planned, Reader, Waiting, plan, reader_of
 from engine.render import holds
 from engine.sequence import Pool, Sequence
 from engine.states import EnrollmentState
 from engine.store import Ledger, Life
-from engine.wording import known_of, lacking, rehearse
+from engine.wording import lacking, rehearse
 
 _LONGEST_VALUE = 10_000
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -72,17 +73,41 @@ class Ready:
     email: str
     variables: Mapping[str, str]
     sequence: Sequence
-    missing: str | None
+    reader: Reader
+
+    @property
+    def missing(self) -> str | None:
+        return self.reader.missing
 
 
 def prepare(prospect: Prospect, sequence: Sequence) -> Ready:
     """Every letter is said once, to nobody. Raises Refused, in words, for whom one cannot be written."""
     email = valid_address(prospect.email)
     _check(prospect.variables, sequence, email)
-    missing = lacking(sequence, prospect.variables)
-    if not missing:
+    reader = reader_of(sequence, email, prospect.variables)
+    if not reader.missing:
         rehearse(sequence, email, prospect.variables)
-    return Ready(email=email, variables=prospect.variables, sequence=sequence, missing=missing)
+    return Ready(email=email, variables=prospect.variables, sequence=sequence, reader=reader)
+
+
+@dataclass(slots=True)
+class Turns:
+    """Whose turn it is to write to somebody new. To look that up, everybody who was ever enrolled is counted."""
+
+    sequence: Sequence
+    pools: Pools
+    inboxes: frozenset[str] = field(default=frozenset(), init=False)
+    _order: deque[str] = field(default_factory=deque, init=False)
+
+    def look_up(self, ledger: Ledger) -> None:
+        """Once: after that, they take turns. Raises Refused for a pool that nobody has filled."""
+        if not self._order:
+            self._order.extend(_in_turn(self.sequence, self.pools, ledger))
+            self.inboxes = frozenset(self._order)
+
+    def next(self) -> str:
+        self._order.rotate(-1)
+        return self._order[-1]
 
 
 def enroll(ready: Ready, *, ledger: Ledger, pools: Pools | None = None) -> Enrolment:
@@ -90,24 +115,45 @@ def enroll(ready: Ready, *, ledger: Ledger, pools: Pools | None = None) -> Enrol
 
 
 def enroll_all(
-    people: Row[Ready], *, ledger: Ledger, pools: Pools | None = None, diary: Diary | None = None
+    people: Row[Ready],
+    *,
+    ledger: Ledger,
+    pools: Pools | None = None,
+    diary: Diary | None = None,
+    turns: Turns | None = None,
 ) -> list[Enrolment]:
-    """All into one sequence, in this order. Idempotent: a list may be handed in twice."""
+    """All into one sequence, in this order. Idempotent: a list may be handed in twice.
+
+    `diary`, `turns`: whoever hands in a list piece by piece keeps them from one piece to the next.
+    """
     if not people:
         return []
     sequence, contacts = people[0].sequence, {contact(each.email) for each in people}
+    ledger.enrollments.one_by_one(_doors(people))
+    turns = turns or Turns(sequence, pools or {})
+    turns.look_up(ledger)
     entrance = _Entrance(
         sequence=sequence,
         ledger=ledger,
         diary=diary or ledger.diaries.booked(sequence.limits),
         suppressed=ledger.inbound.suppressed_among([each.email for each in people]),
         known=ledger.enrollments.of_all(sequence.name, contacts),
-        turns=_turns(sequence, pools or {}, ledger),
+        turns=turns,
     )
     for ready in people:
         entrance.look_at(ready)
     entrance.write_down()
     return [entrance.told[contact(ready.email)] for ready in people]
+
+
+def _doors(people: Row[Ready]) -> list[str]:
+    """Where only one may enter at a time, so that a rule that counts others sees them all."""
+    sequence = people[0].sequence
+    doors = ["enroll exclusive"] if sequence.enroll.exclusive else []
+    if sequence.enroll.per_company is not None:
+        firms = {firm for each in people if (firm := company(each.email))}
+        doors += [f"enroll {firm} {sequence.name}" for firm in firms]
+    return doors
 
 
 @dataclass(slots=True, kw_only=True)
@@ -119,7 +165,7 @@ class _Entrance:
     diary: Diary
     suppressed: Mapping[str, str]
     known: Mapping[str, Life]
-    turns: "_Turns"
+    turns: Turns
     told: dict[str, Enrolment] = field(default_factory=dict)
     _enrollments: list[Enrollment] = field(default_factory=list)
     _threads: list[Thread] = field(default_factory=list)
@@ -181,14 +227,14 @@ class _Entrance:
         again_after = self.sequence.enroll.again_after
         if known.state == EnrollmentState.ACTIVE or again_after is None:
             return AlreadyIn(known.id, known.reason or known.state)
-        since = calendar_of(self.sequence, ready.variables).add(again_after, life.since)
+        since = ready.reader.calendar.add(again_after, life.since)
         if ledger.now < since:
             return AlreadyIn(known.id, f"{known.reason or known.state}; not again before {since:%d %b %Y}")
         why = self._rule_against(ready)
         return Skipped(why) if why else self._enter(ready)
 
     def _enter(self, ready: Ready) -> Enrolment:
-        enrollment = _new_enrollment(ready, self.turns.next(), self.ledger.now)
+        enrollment = _new_enrollment(ready, self._writer(contact(ready.email)), self.ledger.now)
         if enrollment.contact in self.turns.inboxes:
             return Skipped(f"{ready.email} is a sender of this sequence")
         self._threads.append(
@@ -200,12 +246,19 @@ class _Entrance:
                 enrollment_id=enrollment.id,
             )
         )
-        self._enrollments.append(self._first_step(enrollment))
+        self._enrollments.append(self._first_step(enrollment, ready.reader))
         if ready.missing:
             return Waits(enrollment.id, ready.missing)
         return Enrolled(enrollment.id)
 
-    def _first_step(self, enrollment: Enrollment) -> Enrollment:
+    def _writer(self, person: str) -> str:
+        """Who wrote first to somebody goes on writing to them, as long as they are one of us."""
+        before = self.known.get(person)
+        if before and before.enrollment.inbox_id in self.turns.inboxes:
+            return before.enrollment.inbox_id
+        return self.turns.next()
+
+    def _first_step(self, enrollment: Enrollment, reader: Reader) -> Enrollment:
         """What the planner says about somebody who has no past."""
         done: list[Done] = []
         while True:
@@ -217,6 +270,7 @@ class _Entrance:
                 self.ledger.now,
                 diary=self.diary,
                 winners=self._winners,
+                reader=reader,
             )
             if not (isinstance(planned, Errand) and planned.at <= self.ledger.now):
                 break
@@ -242,19 +296,19 @@ class _Entrance:
         """Which of the sequence's own rules leaves this person out."""
         sequence, ledger = self.sequence, self.ledger
         rules, person = sequence.enroll, contact(ready.email)
-        if rules.skip_if and holds(rules.skip_if, known_of(sequence, ready.email, ready.variables)):
+        if rules.skip_if and holds(rules.skip_if, ready.reader.known):
             return f"skip_if: {rules.skip_if}"
         if rules.exclusive and (others := ledger.enrollments.living(person)):
             return f"exclusive: in {others[0].sequence} already"
         if rules.quiet_period and (last := ledger.threads.last_word_to(person)):
-            quiet = calendar_of(sequence, ready.variables).add(rules.quiet_period, last)
+            quiet = ready.reader.calendar.add(rules.quiet_period, last)
             if ledger.now < quiet:
                 return f"quiet_period {rules.quiet_period}: somebody here wrote to them on {last:%d %b %Y}"
-        return self._too_many_of(company(ready.email))
+        return self._too_many_at_their_company(ready)
 
-    def _too_many_of(self, employer: str | None) -> str | None:
+    def _too_many_at_their_company(self, ready: Ready) -> str | None:
         most = self.sequence.enroll.per_company
-        if most is None or employer is None:
+        if most is None or (employer := company(ready.email)) is None:
             return None
         inside = sum(
             each.sequence == self.sequence.name for each in self.ledger.enrollments.colleagues(employer)
@@ -263,26 +317,15 @@ class _Entrance:
         return f"per_company {most}: {employer} has as many already" if inside >= most else None
 
 
-@dataclass(slots=True)
-class _Turns:
-    """Whose turn it is to write to somebody new."""
-
-    inboxes: list[str]
-
-    def next(self) -> str:
-        self.inboxes.append(self.inboxes.pop(0))
-        return self.inboxes[-1]
-
-
-def _turns(sequence: Sequence, pools: Pools, ledger: Ledger) -> _Turns:
+def _in_turn(sequence: Sequence, pools: Pools, ledger: Ledger) -> list[str]:
     inboxes = [contact(address) for address in senders(sequence, pools)]
     if len(inboxes) == 1:
-        return _Turns(inboxes)
+        return inboxes
     uses = ledger.enrollments.last_uses(inboxes)
     if isinstance(sequence.sender, Pool) and sequence.sender.rotate == "round_robin":
         turn = sum(number for _, number in uses.values()) % len(inboxes)
-        return _Turns(inboxes[turn:] + inboxes[:turn])
-    return _Turns(sorted(inboxes, key=lambda inbox: uses[inbox][0] or _LONG_AGO))
+        return inboxes[turn:] + inboxes[:turn]
+    return sorted(inboxes, key=lambda inbox: uses[inbox][0] or _LONG_AGO)
 
 
 def senders(sequence: Sequence, pools: Pools) -> tuple[str, ...]:
@@ -334,4 +377,3 @@ def _check(variables: Mapping[str, str], sequence: Sequence, email: str) -> None
             raise Refused(f"{name} is {len(value):,} characters long")
         if any(unicodedata.category(letter) in {"Cc", "Cs"} and letter not in "\n\r\t" for letter in value):
             raise Refused(f"{name} has a control character in it")
-    calendar_of(sequence, variables)

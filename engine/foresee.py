@@ -5,16 +5,18 @@ the world does the same. Two things are taken as done at once, because nobody ca
 """
 
 import heapq
+from bisect import bisect_left, insort
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Row
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from itertools import count
 
 from engine.addresses import contact
 from engine.companies import company
 from engine.errors import Refused
-from engine.limits import Diary, counted, next_room, room_now
+from engine.limits import Diary, Place, What, counted, next_room, room_now
 from engine.model import Enrollment, Pace, Prospect
 from engine.plan import (
     Done,
@@ -102,6 +104,51 @@ class World:
         """Somebody did something, whether or not it changes anything."""
 
 
+@dataclass(slots=True)
+class _Waiting:
+    """What is booked; and which follow-ups have not left yet, also those whose hour is this very instant."""
+
+    _booked: Diary
+    _follow_ups: defaultdict[tuple[What, str | None], list[datetime]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+
+    def book(self, place: Place, at: datetime) -> None:
+        self._booked.book(place, at)
+        for still in self._still(place):
+            insort(still, at)
+
+    def strike(self, place: Place, at: datetime) -> None:
+        self._booked.strike(place, at)
+        self.leave(place, at)
+
+    def leave(self, place: Place, at: datetime) -> None:
+        """It keeps its room, and nobody waits for it any more."""
+        for still in self._still(place):
+            still.pop(bisect_left(still, at))
+
+    def to_come(self, what: What, key: str, now: datetime, end: datetime) -> int:
+        return bisect_left(self._follow_ups[what, key], end)
+
+    def count(self, what: What, key: str, begin: datetime, end: datetime, *, openers: bool) -> int:
+        return self._booked.count(what, key, begin, end, openers=openers)
+
+    def last(self, inbox: str, at: datetime, reach: timedelta) -> datetime | None:
+        return self._booked.last(inbox, at, reach)
+
+    def follow_up_near(self, inbox: str, at: datetime, reach: timedelta) -> datetime | None:
+        return self._booked.follow_up_near(inbox, at, reach)
+
+    def began(self, inbox: str) -> datetime | None:
+        return self._booked.began(inbox)
+
+    def _still(self, place: Place) -> Iterator[list[datetime]]:
+        if not place.opener:
+            yield self._follow_ups["mailbox", place.inbox]
+            yield self._follow_ups["company", place.company]
+            yield self._follow_ups["domain", place.domain]
+
+
 @dataclass(slots=True, kw_only=True)
 class Foresight:
     """Played on until nothing is left to happen, or until an end."""
@@ -113,6 +160,7 @@ class Foresight:
     lives: list[Life] = field(default_factory=list)
     booked: Diary = field(init=False)
     sent: Diary = field(init=False)
+    _waiting: _Waiting = field(init=False)
     _queue: list[_Entry] = field(default_factory=list)
     _count: Iterator[int] = field(default_factory=count)
     _companies: dict[str, list[Life]] | None = field(init=False)  #: None: nothing depends on them
@@ -120,6 +168,7 @@ class Foresight:
     def __post_init__(self) -> None:
         counts = counted(self.sequence.limits)
         self.booked, self.sent = Diary(counts=counts), Diary(counts=counts)
+        self._waiting = _Waiting(self.booked)
         self._companies = {} if _asks_for_companies(self.sequence) else None
 
     def rule_against(self, prospect: Prospect) -> str | None:
@@ -214,7 +263,7 @@ class Foresight:
 
     def _book(self, letter: Planned, life: Life) -> None:
         life.next = letter
-        self.booked.book(letter.place, letter.send_at)
+        self._waiting.book(letter.place, letter.send_at)
         self._push(letter.send_at, _LETTER if letter.place.opener else _FOLLOW_UP, life)
 
     def _due(self, life: Life, now: datetime) -> None:
@@ -224,9 +273,10 @@ class Foresight:
             self._go_on(life, now)
 
     def _leave(self, letter: Planned, life: Life, now: datetime) -> None:
-        if full := room_now(now, letter.place, sequence=self.sequence, sent=self.sent, waiting=self.booked):
+        if full := room_now(now, letter.place, sequence=self.sequence, sent=self.sent, waiting=self._waiting):
             self._move(letter, life, full.until, full.why)
             return
+        self._waiting.leave(letter.place, letter.send_at)
         life.next = None
         life.history = replace(life.history, said=(*life.history.said, Said(letter.step, now)))
         self.sent.book(letter.place, now)
@@ -245,7 +295,7 @@ class Foresight:
     def _forget(self, life: Life) -> None:
         life.turn += 1
         if isinstance(life.next, Planned):
-            self.booked.strike(life.next.place, life.next.send_at)
+            self._waiting.strike(life.next.place, life.next.send_at)
         life.next = None
 
     # --- what the world does ---

@@ -384,6 +384,10 @@ _NOWHERE = frozenset(
 )
 
 
+_CODE = 3  #: the longest short form of a country
+_UNIONS = ("eu", "europe", "europeanunion", "dach", "benelux", "nordics", "emea", "apac", "latam")
+
+
 def country_of(zone: str) -> str | None:
     """The country in which an IANA zone lies. None where that would be a guess: UTC, Etc/GMT+5, CET."""
     return _zone_countries().get(zone)
@@ -418,9 +422,16 @@ def _look_up(value: str) -> tuple[str, str]:
         return country, ""  # Guinea-Bissau is no part of Guinea; but AR-E is not ARE
     if country := named.get(_plain(name)):
         return _look_up_part(country, part, value)
-    close = get_close_matches(_plain(value[:60]), named, n=1, cutoff=0.8)
-    hint = f"Did you mean {named[close[0]]}?" if close else "Write NO, or US-CA for a part of one"
-    return "", f'"{value[:60]}" is no country whose holidays are known. {hint}'
+    return "", f'"{value[:60]}" is no country whose holidays are known. {_right_country(_plain(value[:60]))}'
+
+
+def _right_country(name: str) -> str:
+    """Between two letters and two others everything is near."""
+    named = _countries_by_name()
+    if name in _UNIONS:
+        return "Write its countries one by one, like DE and FR"
+    close = get_close_matches(name, named, n=1, cutoff=0.8) if len(name) > _CODE else []
+    return f"Did you mean {named[close[0]]}?" if close else "Write NO, or US-CA for a part of one"
 
 
 def _look_up_part(country: str, part: str, value: str) -> tuple[str, str]:

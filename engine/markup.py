@@ -9,15 +9,16 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from html import escape
+from html import escape, unescape
 from html.parser import HTMLParser
+from itertools import count
 
 from markdown_it import MarkdownIt
 from markdown_it.common.normalize_url import normalizeLink
 from markdown_it.tree import SyntaxTreeNode as Node
 
 from engine.errors import Refused
-from engine.render import Filled, Value, pieces
+from engine.render import Filled, TemplateMistake, Value, outline, pieces
 
 _VALUE, _LATER, _MOST = 0xF0000, 0x100000, 0xFFFE  # planes 15 and 16, and how many signs each of them has
 _PRIVATE = re.compile("[\U000f0000-\U0010ffff]")
@@ -38,6 +39,7 @@ _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):", re.IGNORECASE)
 _UNSEEN = re.compile(r"[\x00-\x20]+")
 _BODY_ENDS = re.compile(r"</body\s*>", re.IGNORECASE)
 _LINKED = frozenset({"http", "https", "mailto", "tel", "cid"})
+_LINKED_BY_VALUES = frozenset({"http", "https", "mailto"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +72,9 @@ def letter_parts(body: str, variables: Mapping[str, Value], signature: str | Non
 
 
 def html_part(template: str, variables: Mapping[str, Value], signature: str | None = None) -> str:
-    """The author's own HTML. Every value in it is escaped; inside a tag, put quotes around it."""
+    """The author's own HTML. Every value in it is escaped, and stands where it stays a value. Raises Refused."""
     said = pieces(template, variables)
+    _hold_to_their_places(said)
     html = "".join(escape(piece) if isinstance(piece, Filled) else piece for piece in said).strip()
     if not html:
         raise Refused("the html is empty")
@@ -79,6 +82,18 @@ def html_part(template: str, variables: Mapping[str, Value], signature: str | No
         ends = [found.start() for found in _BODY_ENDS.finditer(html)] or [len(html)]
         html = f"{html[: ends[-1]]}\n{below.as_html()}{html[ends[-1] :]}".strip()
     return html + "\n"
+
+
+def check_html(template: str) -> None:
+    """Every gap stands in text, or in quotes in a harmless attribute. Raises TemplateMistake."""
+    parts = list(outline(template))
+    try:
+        _addresses(_skeleton([part for part, _ in parts]))
+    except _Misplaced as error:
+        lines = [line for part, line in parts if isinstance(part, Filled)]
+        raise TemplateMistake(str(error), lines[error.gap] if error.gap < len(lines) else 1) from error
+    except Refused as error:
+        raise TemplateMistake(str(error), 1) from error
 
 
 # --- what stands in the gaps, and what stands around them ---
@@ -167,15 +182,157 @@ def _address(written: str) -> str:
     return written if _PLAIN_ADDRESS.fullmatch(written) else normalizeLink(written)
 
 
-def _harmless(address: str) -> str:
+def _harmless(address: str, schemes: frozenset[str] = _LINKED) -> str:
     """A value can be anybody's, and a link in our letter must not run their program."""
     squeezed = _UNSEEN.sub("", address)
     if not squeezed:
         raise Refused("a link would lead nowhere: its address is empty")
     scheme = _SCHEME.match(squeezed)
-    if scheme and not _SITE.match(squeezed) and scheme[1].lower() not in _LINKED:
+    if scheme and not _SITE.match(squeezed) and scheme[1].lower() not in schemes:
         raise Refused(f"a link would lead to {address[:60]!r}, which is no place on the web")
     return address
+
+
+# --- gaps in the author's own HTML ---
+
+#: Where a value is an address, and where it is nothing but words.
+_ADDRESSES = frozenset({"href", "src", "action", "background", "cite", "poster", "xlink:href"})
+_ONLY_WORDS = re.compile(
+    "abbr|align|alt|bgcolor|class|color|colspan|height|id|label|lang|name|rowspan|summary|title|valign|value|width|"
+    "(aria|data)-.*"
+)
+_CODE = frozenset({"script", "style"})
+_TAG = re.compile("<[A-Za-z/!?]")
+_NO_NAME = re.compile("<[A-Za-z0-9/!?]*([\U000f0000-\U0010ffff])")
+_WHOLE_TAG = re.compile(r"""<!--.*?-->|<([A-Za-z/!?][^\s/>"']*)(?:[^"'>]++|"[^"]*"|'[^']*')*+>""", re.DOTALL)
+_CODE_ENDS = re.compile("</(?:script|style)", re.IGNORECASE)
+_NAME_OF_TAG = re.compile(r"\A<[^\s/>]*")
+_ATTRIBUTE = re.compile(r"""([^\s/>=][^\s/>=]*)(?:\s*=\s*("[^"]*"|'[^']*'|[^\s>]*))?""")
+_PLACES = "Put it into text, or in quotes into href, src, alt, title and the like"
+
+
+class _Misplaced(Refused):
+    """A gap where a value would be more than a value."""
+
+    def __init__(self, message: str, gap: int) -> None:
+        super().__init__(message)
+        self.gap = gap  #: counted from 0
+
+
+def _hold_to_their_places(said: Sequence[str]) -> None:
+    """What a value may not become: a command, an attribute, or a link to anywhere but the web."""
+    values = [piece for piece in said if isinstance(piece, Filled)]
+    if not values:
+        return
+    for address in _addresses(_skeleton(said)):
+        whole = _SIGN.sub(lambda sign: values[ord(sign[0]) - _VALUE], address)
+        _harmless(whole, _LINKED if _own_scheme(address) else _LINKED_BY_VALUES)
+
+
+def _skeleton(said: Sequence[str]) -> str:
+    """The author's own words, with a sign for each value."""
+    signs = count()
+    return "".join(
+        _sign(_VALUE, next(signs)) if isinstance(piece, Filled) else _PRIVATE.sub("?", piece)
+        for piece in said
+    )
+
+
+@lru_cache(maxsize=256)
+def _addresses(skeleton: str) -> tuple[str, ...]:
+    """Every address with a gap in it. Raises Refused for a gap that stands where it must not."""
+    surveyor = _Surveyor()
+    if sign := _NO_NAME.search(skeleton):
+        raise _Misplaced(f"a gap is no name of a tag. {_PLACES}", ord(sign[1]) - _VALUE)
+    _feed(surveyor, skeleton)
+    _look_for_open_tags(skeleton)
+    for sign in _SIGN.findall(skeleton):
+        if sign not in surveyor.placed:
+            raise _Misplaced(f"a gap stands where nobody sees it. {_PLACES}", ord(sign) - _VALUE)
+    return tuple(surveyor.addresses)
+
+
+def _look_for_open_tags(skeleton: str) -> None:
+    """The library takes a tag that never ends for text; whoever reads the letter does not."""
+    at = 0
+    while found := _TAG.search(skeleton, at):
+        whole = _WHOLE_TAG.match(skeleton, found.start())
+        if whole is None:
+            if sign := _SIGN.search(skeleton, found.start()):
+                raise _Misplaced(
+                    'a gap stands behind a "<" that no ">" ends. Write &lt; for it', ord(sign[0]) - _VALUE
+                )
+            return
+        at = whole.end()
+        if whole[1] and whole[1].lower() in _CODE:
+            end = _CODE_ENDS.search(skeleton, at)
+            at = end.start() if end else len(skeleton)
+
+
+class _Surveyor(HTMLParser):
+    """Looks where in the author's HTML the gaps stand."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=False)
+        self.placed: set[str] = set()
+        self.addresses: list[str] = []
+        self._code: list[str] = []  #: the scripts and styles around us
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)  # to whoever reads it, `<script/>` begins and does not end
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        written = self.get_starttag_text() or ""
+        if signs := _SIGN.findall(written):
+            self._look_into(written)
+            self.placed.update(signs)
+        if tag in _CODE:
+            self._code.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self._code:
+            self._code.remove(tag)
+
+    def handle_data(self, data: str) -> None:
+        for sign in _SIGN.findall(data):
+            if self._code:
+                self._refuse(sign, f"a gap has no place in <{self._code[-1]}>. {_PLACES}")
+            self.placed.add(sign)
+
+    def handle_comment(self, data: str) -> None:
+        for sign in _SIGN.findall(data):
+            self._refuse(sign, f"a gap has no place in a comment. {_PLACES}")
+
+    def _look_into(self, written: str) -> None:
+        for name, value in _ATTRIBUTE.findall(_NAME_OF_TAG.sub("", written)):
+            if sign := _SIGN.search(f"{name} {value}"):
+                self._look_at(sign[0], name.lower(), value)
+
+    def _look_at(self, sign: str, name: str, value: str) -> None:
+        if _SIGN.search(name):
+            self._refuse(sign, 'a gap is no attribute. Write title="{{ … }}"')
+        if name not in _ADDRESSES and not _ONLY_WORDS.fullmatch(name):
+            self._refuse(sign, f"a gap has no place in {name}. {_PLACES}")
+        if value[0] not in "'\"":
+            self._refuse(sign, f'put quotes around the gap: {name}="{{{{ … }}}}"')
+        if name in _ADDRESSES:
+            self._look_at_address(sign, unescape(value[1:-1]))
+
+    def _look_at_address(self, sign: str, address: str) -> None:
+        scheme = _own_scheme(address)
+        if scheme and scheme not in _LINKED:
+            self._refuse(sign, f'a gap has no place behind "{scheme}:". {_PLACES}')
+        self.addresses.append(address)
+
+    def _refuse(self, sign: str, words: str) -> None:
+        raise _Misplaced(words, ord(sign) - _VALUE)
+
+
+def _own_scheme(address: str) -> str | None:
+    """The one that the author wrote, before the first gap."""
+    own = _UNSEEN.sub("", _SIGN.split(address, maxsplit=1)[0])
+    found = _SCHEME.match(own)
+    return found[1].lower() if found and not _SITE.match(own) else None
 
 
 # --- reading Markdown ---
@@ -421,17 +578,20 @@ _SILENT = frozenset({"script", "style", "template", "title"})
 
 def text_of(html: str) -> str:
     """What somebody reads who sees no HTML."""
-    if (
-        len(_ENDLESS.findall(html)) > _MOST_ENDLESS
-    ):  # the library would look for the end of each of them to the end
-        raise Refused("the html has tags that never end")
     reader = _Reader()
+    _feed(reader, _OURS.sub("", _BREAK.sub("\n", html)))
+    return reader.text() + "\n"
+
+
+def _feed(reader: HTMLParser, html: str) -> None:
+    if len(_ENDLESS.findall(html)) > _MOST_ENDLESS:
+        # the library would look for the end of each of them to the end
+        raise Refused("the html has tags that never end")
     try:
-        reader.feed(_OURS.sub("", _BREAK.sub("\n", html)))
+        reader.feed(html)
         reader.close()
     except AssertionError as error:  # the library's own way to say that it does not know `<![this[`
         raise Refused(f"the html cannot be read: {error}") from error
-    return reader.text() + "\n"
 
 
 def _between(found: re.Match[str]) -> str:

@@ -4,8 +4,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from difflib import get_close_matches
+from functools import lru_cache
 from typing import Annotated, Any, TypeVar
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
@@ -13,17 +15,30 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MIDNIGHT = 24 * 60
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _PERIODS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(weeks=1)}
-_LONGEST_WAIT = timedelta(days=3660)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_LONGEST_WAIT = 3660 * _SECONDS["d"]
 _MOST_BUSINESS_DAYS = 2600
 _LONGEST_SKIP = timedelta(days=3660)
+#: Calendars are worked out between them, and whatever comes after a date needs room.
+_FIRST_YEAR, _LAST_YEAR = 1900, 2189
 
-_WAIT = re.compile(r"(\d{1,9})(bd|[smhdw])", re.ASCII)
-_WINDOW = re.compile(r"(?:([a-z]{3}(?:-[a-z]{3})?(?:\s*,\s*[a-z]{3}(?:-[a-z]{3})?)*)\s+)?(\S.*)", re.ASCII)
+_WAIT = re.compile(r"(\d{1,99})(bd|[smhdw])", re.ASCII)
+_WINDOW = re.compile(r"(?:(\D*[^\W\d]):?\s+)?(\d.*)")
 _HOURS = re.compile(r"(\d{1,2}:\d{2})\s*-\s*(\d{1,2}:\d{2})", re.ASCII)
 _RATE = re.compile(r"(\d{1,9})\s*/\s*([a-z]+)", re.ASCII)
 _RAMP = re.compile(r"(\S.*?)\s+to\s+(\S.*?)\s+over\s+(\d{1,4})d", re.ASCII)
+_DIGITS = re.compile(r"\d{1,99}", re.ASCII)
 _PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,6})?)\s*%", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_LARGEST_NUMBER = 999_999_999
+#: What people write for days, and what would be right.
+_OTHER_DAYS = {"weekdays": "mon-fri", "workdays": "mon-fri", "weekend": "sat-sun", "weekends": "sat-sun"}
+_NO_DAY = "is no day of the calendar"
+_LONGEST_ZONE = 60
+_YES, _NO = ("yes", "on", "y", "1", "true"), ("no", "off", "n", "0", "false")
+#: Clocks that are no place: one stands wherever the program runs, others count leap seconds.
+_NO_ZONES = ("localtime", "Factory", "posixrules")
+_NO_FOLDERS = ("right/", "posix/")
 
 T = TypeVar("T")
 
@@ -130,7 +145,8 @@ def parse_wait(value: object) -> Wait:
     if not found:
         raise ValueError(f'"{value}" is no duration. Write 45s, 30m, 4h, 3d, 2w or 3bd')
     wait = Wait(int(found[1]), found[2])
-    if wait.amount > _MOST_BUSINESS_DAYS if wait.in_business_days else wait.delta > _LONGEST_WAIT:
+    longest = _MOST_BUSINESS_DAYS if wait.in_business_days else _LONGEST_WAIT // _SECONDS[wait.unit]
+    if wait.amount > longest:
         raise ValueError(f'"{value}" is longer than ten years')
     return wait
 
@@ -148,7 +164,7 @@ def _parse_window_line(line: object) -> list[Window]:
     found = _WINDOW.fullmatch(line.strip()) if isinstance(line, str) else None
     if not found:
         raise ValueError(f'"{line}" is no window. Write days and hours: "mon-fri 09:00-17:00"')
-    days = parse_days(found[1] or "mon-sun")
+    days = _parse_days_of_window(found[1]) if found[1] else parse_days("mon-sun")
     return [_parse_hours(part.strip(), days) for part in found[2].split(",")]
 
 
@@ -157,15 +173,38 @@ def _parse_hours(text: str, days: frozenset[int]) -> Window:
     if not found:
         raise ValueError(f'"{text}" are no hours. Write "09:00-17:00"')
     start, end = _minutes(found[1]), _minutes(found[2])
-    if end <= start:
-        raise ValueError(f'the window "{text}" ends before it starts')
+    if end == start:
+        raise ValueError(f'the window "{text}" ends when it starts')
+    if end < start:
+        two = f"{found[1]}-24:00 and 00:00-{found[2]}"
+        raise ValueError(f'the window "{text}" ends before it starts. For a night write two, {two}')
     return Window(days, start, end)
+
+
+def _parse_days_of_window(text: str) -> frozenset[int]:
+    try:
+        return parse_days(text)
+    except ValueError:
+        meant = _meant_days(text)
+        if meant == text:
+            raise
+    raise ValueError(f'"{text}" are no days. Did you mean {meant}?')
+
+
+def _meant_days(text: str) -> str:
+    """`Mon-Fri`, `monday to friday`, `mon fri`, as they are written here; or as it was, if that is no use."""
+    said = re.sub(r"\s*(?:[-\u2013\u2014]|\bto\b|\bthrough\b)\s*", "-", text.lower().strip(" :"))
+    words = re.split(r"[\s,;&+/]+|\band\b", said)
+    ranges = ["-".join(day[:3] for day in word.split("-")) for word in words if word]
+    meant = _OTHER_DAYS.get(said, ",".join(ranges))
+    names = re.split("[-,]", meant)
+    return meant if all(name in DAYS for name in names) else text
 
 
 def parse_days(text: str) -> frozenset[int]:
     days: set[int] = set()
     for part in text.split(","):
-        first, _, last = part.strip().partition("-")
+        first, _, last = (name.strip() for name in part.partition("-"))
         for name in (first, last or first):
             if name not in DAYS:
                 raise ValueError(f'"{name}" is no day. Write one of {", ".join(DAYS)}')
@@ -178,7 +217,7 @@ def _minutes(text: str) -> int:
     hours, _, minutes = text.partition(":")
     total = int(hours) * 60 + int(minutes)
     if int(minutes) > 59 or total > MIDNIGHT:
-        raise ValueError(f'"{text}" is no time of day')
+        raise ValueError(f'"{text}" is no time of day. Write 00:00 to 24:00')
     return total
 
 
@@ -193,7 +232,7 @@ def parse_day(value: object) -> date:
         if isinstance(value, str) and _DATE.fullmatch(value.strip()):
             return date.fromisoformat(value.strip())
     except ValueError as error:
-        raise ValueError(f'"{value}" is no day of the calendar') from error
+        raise ValueError(f'"{value}" {_NO_DAY}') from error
     raise ValueError(f'"{value}" is no date. Write 2026-12-24')
 
 
@@ -204,7 +243,7 @@ def parse_dates(value: object) -> Dates:
     try:
         dates = Dates(parse_day(first), parse_day(last if found else first))
     except ValueError as error:
-        if "no day of the calendar" in str(error):
+        if _NO_DAY in str(error):
             raise
         raise ValueError(f'"{value}" is no date. Write 2026-12-24 or 2026-12-24..2027-01-02') from error
     if dates.last < dates.first:
@@ -223,6 +262,14 @@ def parse_instant(value: object) -> datetime:
         raise ValueError(f'"{value}" is no instant. Write 2026-03-02T10:00:00+01:00') from error
 
 
+def parse_near_instant(value: object) -> datetime:
+    """An instant that calendars know, and some years after it too."""
+    instant = parse_instant(value)
+    if not _FIRST_YEAR <= instant.year <= _LAST_YEAR:
+        raise ValueError(f'"{value}" is too far away. Write a year from {_FIRST_YEAR} to {_LAST_YEAR}')
+    return instant
+
+
 def parse_rate(value: object) -> Rate:
     if isinstance(value, Rate):
         return value
@@ -238,9 +285,9 @@ def parse_gap(value: object) -> Gap:
     """`3m-9m`, or `5m` for always the same."""
     if isinstance(value, Gap):
         return value
-    first, _, last = value.partition("-") if isinstance(value, str) else ("", "", "")
+    first, ranged, last = value.partition("-") if isinstance(value, str) else ("", "", "")
     try:
-        least, most = parse_wait(first), parse_wait(last or first)
+        least, most = parse_wait(first), parse_wait(last if ranged else first)
         if "d" in (least.unit[-1], most.unit[-1]) or "w" in (least.unit, most.unit):
             raise ValueError("days")
     except ValueError as error:
@@ -275,11 +322,37 @@ def parse_percent(value: object) -> float:
 
 
 def parse_zone(value: object) -> str:
-    """An IANA name, checked. `ZoneInfo` has half a dozen ways to say no."""
+    """An IANA name of a place, checked. `ZoneInfo` has half a dozen ways to say no."""
+    name = value if isinstance(value, str) else ""
     try:
-        return str(ZoneInfo(value if isinstance(value, str) else ""))
-    except (ValueError, OSError, KeyError) as error:
-        raise ValueError(f'"{value}" is no time zone. Write an IANA name, like Europe/Oslo') from error
+        if name not in _NO_ZONES and not name.startswith(_NO_FOLDERS):
+            return str(ZoneInfo(name))
+    except (ValueError, OSError, KeyError):
+        pass
+    near = _nearest_zone(name)
+    advice = f"Did you mean {near}?" if near else "Write an IANA name, like Europe/Oslo"
+    raise ValueError(f'"{value}" is no time zone. {advice}')
+
+
+@lru_cache(maxsize=4096)
+def _nearest_zone(name: str) -> str | None:
+    """`europe/oslo`, `Europe/Olso`, `Oslo`: a long list may have the same mistake a hundred thousand times."""
+    if len(name) > _LONGEST_ZONE:
+        return None
+    known = _zones()
+    written = re.sub(r"\s+", "_", name.strip().lower())
+    written = next((written.removeprefix(each) for each in _NO_FOLDERS if written.startswith(each)), written)
+    near = get_close_matches(written, known, n=1, cutoff=0.8)
+    return known[near[0]] if near else None
+
+
+@lru_cache(maxsize=1)
+def _zones() -> dict[str, str]:
+    """By the whole name, and by its last word, in small letters."""
+    places = sorted(zone for zone in available_timezones() if "/" in zone and not zone.startswith("Etc/"))
+    return {zone.rpartition("/")[2].lower(): zone for zone in places} | {
+        zone.lower(): zone for zone in places
+    }
 
 
 def _zone_or_recipient(value: object) -> str:
@@ -292,13 +365,17 @@ def parse_bool(value: object) -> bool:
         return value
     if value in ("true", "false"):
         return value == "true"
-    raise ValueError(f'"{value}" is neither true nor false')
+    word = str(value).strip().lower()
+    right = "true" if word in _YES else "false" if word in _NO else "true or false"
+    raise ValueError(f'"{value}" is neither true nor false. Write {right}')
 
 
 def parse_number(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    if isinstance(value, str) and re.fullmatch(r"\d{1,9}", value.strip(), re.ASCII):
+    if isinstance(value, str) and _DIGITS.fullmatch(value.strip()):
+        if int(value) > _LARGEST_NUMBER:
+            raise ValueError(f'"{value}" is too large. {_LARGEST_NUMBER:,} is the most')
         return int(value)
     raise ValueError(f'"{value}" is no number. Write digits, like 50')
 
@@ -318,9 +395,11 @@ def _lines(windows: tuple[Window, ...]) -> list[str]:
 
 _A_LINE = {"type": "string", "examples": ["mon-fri 09:00-17:00"]}
 
-WaitField = Annotated[Wait, *_measured(parse_wait, "string", "3d", pattern=r"^\d+(s|m|h|d|w|bd)$")]
+WaitField = Annotated[Wait, *_measured(parse_wait, "string", "3d", pattern=r"^\s*\d+(s|m|h|d|w|bd)\s*$")]
 DatesField = Annotated[Dates, *_measured(parse_dates, "string", "2026-12-24..2027-01-02")]
-RateField = Annotated[Rate, *_measured(parse_rate, "string", "40/day", pattern=r"^\d+ */ *(hour|day|week)$")]
+RateField = Annotated[
+    Rate, *_measured(parse_rate, "string", "40/day", pattern=r"^\s*\d+\s*/\s*(hour|day|week)\s*$")
+]
 GapField = Annotated[Gap, *_measured(parse_gap, "string", "3m-9m")]
 RampField = Annotated[Ramp, *_measured(parse_ramp, "string", "10/day to 40/day over 14d")]
 ZoneField = Annotated[
@@ -341,7 +420,7 @@ PercentField = Annotated[
     float,
     BeforeValidator(parse_percent),
     PlainSerializer(lambda share: f"{share * 100:.6f}".rstrip("0").rstrip(".") + "%"),
-    WithJsonSchema({"type": "string", "examples": ["5%"], "pattern": r"^\d+(\.\d+)? *%$"}),
+    WithJsonSchema({"type": "string", "examples": ["5%"], "pattern": r"^\s*\d+(\.\d+)?\s*%\s*$"}),
 ]
 Flag = Annotated[bool, BeforeValidator(parse_bool), WithJsonSchema({"type": "boolean"})]
 Number = Annotated[int, BeforeValidator(parse_number), WithJsonSchema({"type": "integer", "minimum": 0})]

@@ -4,20 +4,21 @@ Preview, simulation, tests in a file and production are this one function with a
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from engine.addresses import domain
 from engine.companies import company
 from engine.errors import Refused
-from engine.hours import Absence, Calendar, calendar, country_of, parse_country
+from engine.hours import Absence, Calendar, Opening, calendar, country_of, parse_country
 from engine.limits import Diary, Place, next_room
 from engine.measures import Wait, parse_zone
-from engine.model import Enrollment
+from engine.model import Draft, Enrollment
 from engine.render import holds
 from engine.sequence import Sequence, Step
-from engine.states import EnrollmentState
+from engine.states import EnrollmentState, HoldReason
 from engine.wording import Say, chosen, known_of, lacking, say_errand, word
 
 
@@ -145,11 +146,58 @@ def plan(
     return NothingLeft()
 
 
+def passed_over(
+    sequence: Sequence, enrollment: Enrollment, history: History, now: datetime
+) -> frozenset[str]:
+    """The steps that stand before where this person is, and were never theirs: nobody goes back for them."""
+    reader = reader_of(sequence, enrollment.email, enrollment.variables)
+    walk = _Walk(sequence=sequence, enrollment=enrollment, history=history, now=now, reader=reader)
+    with suppress(_Next):
+        walk.through(sequence.steps, ())
+    return frozenset(walk.passed)
+
+
+def hour_of_a_yes(
+    draft: Draft, sequence: Sequence, enrollment: Enrollment, history: History, now: datetime
+) -> Opening:
+    """When a letter that waits for a human leaves, if the human says yes now: at its hour, or as soon as it may.
+
+    A yes on a Sunday is no Sunday's mail, and nobody is written to while they are known to be away: unless it is for
+    just this that the letter is held. Then a human knows better, and it goes as if they were here.
+    """
+    why = None
+    if draft.outcome == HoldReason.OUT_OF_OFFICE:
+        at = _as_if_they_were_here(draft, sequence, enrollment, history, now)
+    else:
+        at, why = _not_while_away(max(draft.send_at, now), history.absences)
+    if at == draft.send_at:
+        return Opening(at, None)
+    opens = calendar_of(sequence, enrollment.variables).next_open(at)
+    return Opening(opens.at, opens.reason or why)
+
+
+def _as_if_they_were_here(
+    draft: Draft, sequence: Sequence, enrollment: Enrollment, history: History, now: datetime
+) -> datetime:
+    """Its own hour, had nobody said that they are away now; not one that has passed."""
+    at = max(draft.send_at, now)
+    if draft.held_until is None:  # a hold without an end has left it its hour
+        return at
+    before = tuple(away for away in history.absences if not away.since <= now < away.until)
+    try:
+        planned = plan(sequence, enrollment, replace(history, absences=before), now)
+    except (Refused, ValueError, LookupError):
+        return at
+    if isinstance(planned, Planned) and planned.step == draft.step:
+        return min(planned.send_at, at)
+    return at
+
+
 def calendar_of(sequence: Sequence, variables: Mapping[str, str]) -> Calendar:
     """This person's own hours. Raises Refused when their zone or country is none."""
     try:
         zone = zone_of(sequence, variables)
-        return calendar(sequence.schedule, zone, _country_of(sequence, variables, zone))
+        return calendar(sequence.schedule, zone, _country_of(sequence, variables))
     except ValueError as error:
         raise Refused(str(error)) from error
 
@@ -158,22 +206,28 @@ def zone_of(sequence: Sequence, variables: Mapping[str, str]) -> str:
     schedule = sequence.schedule
     if schedule.timezone != "recipient":
         return schedule.timezone
+    return _own_zone(sequence, variables) or schedule.fallback_timezone
+
+
+def _own_zone(sequence: Sequence, variables: Mapping[str, str]) -> str | None:
     own = _own("timezone", sequence, variables)
     try:
-        return parse_zone(own) if own else schedule.fallback_timezone
+        return parse_zone(own) if own else None
     except ValueError as error:
         raise Refused(f"timezone: {error}") from error
 
 
-def _country_of(sequence: Sequence, variables: Mapping[str, str], zone: str) -> str | None:
-    """Their own word for it; else where their clock stands."""
+def _country_of(sequence: Sequence, variables: Mapping[str, str]) -> str | None:
+    """Their own word for it; else where their own clock stands. The sender's zone is nobody's country."""
     if sequence.schedule.holidays != "recipient":
         return None
-    own = _own("country", sequence, variables)
-    try:
-        return parse_country(own) if own else country_of(zone)
-    except ValueError as error:
-        raise Refused(f"country: {error}") from error
+    if own := _own("country", sequence, variables):
+        try:
+            return parse_country(own)
+        except ValueError as error:
+            raise Refused(f"country: {error}") from error
+    zone = _own_zone(sequence, variables)
+    return country_of(zone) if zone else None
 
 
 def _own(name: str, sequence: Sequence, variables: Mapping[str, str]) -> str:
@@ -209,7 +263,7 @@ class _Next(Exception):
 
 @dataclass(slots=True, kw_only=True)
 class _Walk:
-    """Top to bottom, along what has been, until something has not."""
+    """Top to bottom, along what has been, until something has not. Nobody goes back for what they have passed."""
 
     sequence: Sequence
     enrollment: Enrollment
@@ -222,68 +276,100 @@ class _Walk:
     whose: str = field(default="enrolment", init=False)
     said: dict[str, datetime] = field(init=False)
     done: dict[str, Done] = field(init=False)
+    passed: set[str] = field(default_factory=set, init=False)  #: what has not been, though later steps have
 
     def __post_init__(self) -> None:
         self.since = self.enrollment.created_at
         self.said = {entry.step: entry.at for entry in self.history.said}
         self.done = {entry.step: entry for entry in self.history.done}
 
-    def through(self, steps: tuple[Step, ...], waits: tuple[Wait, ...]) -> None:
-        """`waits`: what a choice around these steps has asked for, until the next letter has used it up."""
-        for step in steps:
+    def through(self, steps: tuple[Step, ...], waits: tuple[Wait, ...], over: datetime | None = None) -> None:
+        """`waits`: what a choice around these steps has asked for, until the next letter has used it up.
+
+        `over`: when a later step came. Whatever has not been by then is passed.
+        """
+        for step, passed in zip(steps, self._over(steps, over), strict=True):
             if step.when is not None and not self._was_here(step) and not holds(step.when, self.reader.known):
                 continue
             whose = self.whose
-            self._pass(step, (*waits, step.after))
+            self._pass(step, (*waits, step.after), passed)
             if self.whose != whose:
                 waits = ()
 
-    def _pass(self, step: Step, waits: tuple[Wait, ...]) -> None:
+    def _over(self, steps: tuple[Step, ...], over: datetime | None) -> list[datetime | None]:
+        """For each step, when the first of those below it came."""
+        if not (self.said or self.done):
+            return [over] * len(steps)
+        found: list[datetime | None] = []
+        for step in reversed(steps):
+            found.append(over)
+            over = min((at for at in (self._came_to(step), over) if at is not None), default=None)
+        return found[::-1]
+
+    def _came_to(self, step: Step) -> datetime | None:
+        """When its first part was said or done."""
+        if step.id in self.said:
+            return self.said[step.id]
+        if step.id in self.done:
+            return self.done[step.id].at
+        return min((at for inner in step.inner if (at := self._came_to(inner)) is not None), default=None)
+
+    def _pass(self, step: Step, waits: tuple[Wait, ...], over: datetime | None) -> None:
         match step.kind:
             case "mail":
-                self._pass_mail(step, waits)
+                self._pass_mail(step, waits, over)
             case "task" | "webhook":
-                self._pass_errand(step, waits)
+                self._pass_errand(step, waits, over)
             case "wait_for":
-                self._pass_wait(step, waits)
+                self._pass_wait(step, waits, over)
             case _:
-                self.through(self._chosen(step), waits)
+                self.through(self._chosen(step), waits, over)
 
-    def _pass_mail(self, step: Step, waits: tuple[Wait, ...]) -> None:
-        if step.id not in self.said:
-            self._from_the_last_letter()
-            raise _Next(step, self._after(waits), self._words(waits))
-        self._from(step.id, self.said[step.id])
+    def _pass_mail(self, step: Step, waits: tuple[Wait, ...], over: datetime | None) -> None:
+        if step.id in self.said:
+            self._from(step.id, self.said[step.id])
+        else:
+            self._not_yet(step, waits, over)
 
-    def _pass_errand(self, step: Step, waits: tuple[Wait, ...]) -> None:
+    def _pass_errand(self, step: Step, waits: tuple[Wait, ...], over: datetime | None) -> None:
         if step.id not in self.done:
-            self._from_the_last_letter()
-            raise _Next(step, self._after(waits), self._words(waits))
+            self._not_yet(step, waits, over)
+            return
         done = self.done[step.id]
-        if step.blocking and done.ended is None:
+        if step.blocking and done.ended is None and over is None:
             raise _Next(step, done.at, f"{step.id} is not done")
         if step.blocking and done.ended and done.ended > self.since:
             self._from(step.id, done.ended)
 
-    def _pass_wait(self, step: Step, waits: tuple[Wait, ...]) -> None:
-        begin = self._after(waits)
+    def _not_yet(self, step: Step, waits: tuple[Wait, ...], over: datetime | None) -> None:
+        if over is not None:
+            self.passed.add(step.id)
+            return
+        self._from_the_last_letter()
+        raise _Next(step, self._after(waits), self._words(waits))
+
+    def _pass_wait(self, step: Step, waits: tuple[Wait, ...], over: datetime | None) -> None:
+        """One that is passed has ended by then, or was never waited for."""
+        begin, now = self._after(waits), self.now if over is None else over
         end = self._add(step.up_to or Wait(0, "d"), begin)
-        came = self._came(step, end)
+        came = self._came(step, min(end, now))
         if any(map(self._was_here, step.then)) or (came and not any(map(self._was_here, step.otherwise))):
             self._from(step.id, max(begin, came.at) if came else begin)
-            self.through(step.then, ())
-        elif self.now >= end or any(map(self._was_here, step.otherwise)):
+            self.through(step.then, (), over)
+        elif now >= end or any(map(self._was_here, step.otherwise)):
             self._from(step.id, end)
-            self.through(step.otherwise, ())
-        else:
+            self.through(step.otherwise, (), over)
+        elif over is None:
             raise _Next(step, end, f"waits for {step.wait_for}")
+        else:
+            self.passed.add(step.id)
 
     def _came(self, step: Step, end: datetime) -> Happened | None:
         """What came before the wait began counts too, if it came after enrolment."""
         name, _, value = (step.wait_for or "").partition("(")
         wanted = value.rstrip(")").strip().strip("\"'")
         for event in self.history.happened:
-            in_time = self.enrollment.created_at <= event.at <= min(end, self.now)
+            in_time = self.enrollment.created_at <= event.at <= end
             if in_time and event.name == name.strip() and wanted in ("", event.value):
                 return event
         return None
@@ -363,11 +449,17 @@ def _earliest(found: _Next, walk: _Walk) -> tuple[datetime, str]:
     at, reason = found.at, found.reason
     if at < walk.now and walk.said:
         reason = f"{found.reason} has passed already"
-    at = max(at, walk.now)
-    for absence in sorted(walk.history.absences, key=lambda absence: absence.since):
+    at, away = _not_while_away(max(at, walk.now), walk.history.absences)
+    return at, away or reason
+
+
+def _not_while_away(at: datetime, absences: tuple[Absence, ...]) -> tuple[datetime, str | None]:
+    """The first instant from there on at which they are back, and why not earlier."""
+    why = None
+    for absence in sorted(absences, key=lambda absence: absence.since):
         if absence.since <= at < absence.until:
-            at, reason = absence.until, "away until then"
-    return at, reason
+            at, why = absence.until, "away until then"
+    return at, why
 
 
 def needs_a_yes(step: Step, sequence: Sequence, *, first: bool) -> bool:

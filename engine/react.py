@@ -3,6 +3,7 @@
 This is the cancel path. When `react` has returned, nothing more goes out to whoever answered.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic, sleep
@@ -14,7 +15,7 @@ from engine.brake import pause_what_fails
 from engine.companies import company
 from engine.errors import StillSending
 from engine.events import AutoReply, Bounce, Complaint, Event, Incoming
-from engine.model import Draft, Enrollment, Message, Pace
+from engine.model import Draft, Enrollment, Message, Pace, Thread
 from engine.plan import Planned, calendar_of
 from engine.seams import Clock
 from engine.states import DraftState, EnrollmentState, HoldReason, StopReason
@@ -143,19 +144,34 @@ def _nearest(reach: Reach, ledger: Ledger) -> str:
 
 
 def _stop(event: Event, reach: Reach, reason: StopReason, ledger: Ledger) -> Reaction:
+    failed: list[Thread] = []
     if isinstance(event, Bounce | Complaint):
-        persons = {ledger.threads.get(thread_id).contact for thread_id in reach.threads}
-        if event.recipients and persons.isdisjoint(map(contact, event.recipients)):
+        failed = _failed(event, ledger)
+        if not failed:
             return Ignored("about somebody else")  # a copy to another address says nothing about this person
-        for person in sorted(persons) if isinstance(event, Complaint) else ():
+        for person in sorted({thread.contact for thread in failed}) if isinstance(event, Complaint) else ():
             ledger.inbound.suppress(person, reason)
     sparing = _spared(reach, reason, ledger)
     if sparing.everybody:
+        _count(failed, reason, ledger)
         return Ignored(f"the sequence does not stop for {_RULE[reason]}")
     called_back = ledger.call_back(reach, reason, sparing=sparing.enrollments)
-    if isinstance(event, Bounce | Complaint):
-        pause_what_fails(called_back.enrollments, ledger)
+    _count(failed, reason, ledger)
     return Stopped(reason, tuple(called_back.drafts), tuple(called_back.in_the_air))
+
+
+def _failed(event: Bounce | Complaint, ledger: Ledger) -> list[Thread]:
+    """The conversations whose own letter came back, or was called spam: not those of colleagues."""
+    own = ledger.threads.spoken_of(contact(event.inbox_id), event.thread_id, _ids(event))
+    told = set(map(contact, event.recipients))
+    return [thread for thread in own if not told or thread.contact in told]
+
+
+def _count(failed: Iterable[Thread], reason: StopReason, ledger: Ledger) -> None:
+    """Once each; also when nothing was left to be stopped, or nothing stops for it."""
+    for thread in failed:
+        ledger.threads.note_failure(thread.id, reason)
+    pause_what_fails({thread.enrollment_id for thread in failed if thread.enrollment_id}, ledger)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ refused, at once.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache, partial
-from itertools import pairwise
+from inspect import signature
 from math import isfinite
 from typing import Any
 from urllib.parse import quote
@@ -30,6 +30,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.tests import test_in
 
 from engine.errors import Refused
+from engine.slips import about_gap, attribute_of_text, bare_text, in_words, never_meant, without_quotes
 
 #: What a gap can be filled with: a text, or several by name, as in `{{ step.id }}`.
 Value = str | Mapping[str, str]
@@ -351,6 +352,27 @@ def names_in(condition: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=1024)
+def unquoted(text: str, *, condition: bool) -> Mapping[str, str]:
+    """Names that are compared with another name, and how they would be compared as texts. Raises TemplateMistake."""
+    return dict(without_quotes(_read_condition(text) if condition else _read_letter(text)))
+
+
+def says_nothing(template: str) -> bool:
+    """Is it empty, whoever it is said to? Raises TemplateMistake."""
+    return next(_read_letter(template).find_all(nodes.Name), None) is None and not _said_to_nobody(template)
+
+
+def outline(template: str) -> Iterator[tuple[str, int]]:
+    """What the author wrote around the gaps, and `Filled` for each gap, with their lines. Raises TemplateMistake."""
+    _read_letter(template)
+    for line, token, written in _letters.lex(template):
+        if token == "data":  # noqa: S105
+            yield written, line
+        elif token == "variable_begin":  # noqa: S105
+            yield Filled(), line
+
+
+@lru_cache(maxsize=1024)
 def _template(text: str) -> tuple[Template, tuple[str, ...]]:
     return _compiled(_letters, _read_letter(text))
 
@@ -374,11 +396,16 @@ def _compiled(environment: _Plain, parsed: nodes.Template) -> tuple[Template, tu
         return environment.from_string(parsed), tuple(names)
 
 
+def _said_to_nobody(template: str) -> str:
+    try:
+        return render(template, {}).strip()
+    except Refused:
+        return "why not is told elsewhere"
+
+
 def _read_letter(template: str) -> nodes.Template:
-    with _complaining():
-        for count, (line, _, _) in enumerate(_letters.lex(template)):
-            if count > _MOST_TOKENS:  # before anything is built out of them
-                raise TemplateMistake("it has too many gaps", line)
+    with _complaining(template):
+        _look_at_tokens(_letters.lex(template))
         parsed = _letters.parse(template)
     _inspect(parsed)
     return parsed
@@ -387,23 +414,36 @@ def _read_letter(template: str) -> nodes.Template:
 def _read_condition(condition: str) -> nodes.Expr:
     if len(condition) > _LONGEST_CONDITION:
         raise TemplateMistake(f"it is {len(condition):,} characters long", 1)
-    with _complaining():
+    with _complaining(condition, condition=True):
+        _look_at_tokens(_conditions.lexer.tokeniter(condition, None, state="variable"))
         parser = Parser(_conditions, condition, state="variable")
         parsed = parser.parse_expression()
         if not parser.stream.eos:
-            odd = parser.stream.current
-            advice = '"=" compares nothing. Write ==' if odd.value == "=" else f"there is an odd {odd.value}"
-            raise TemplateMistake(advice, odd.lineno)
+            parser.fail(f"unexpected '{parser.stream.current.value}'", parser.stream.current.lineno)
     _inspect(parsed)
+    if why := bare_text(parsed):
+        raise TemplateMistake(why, 1)
     return parsed
 
 
+def _look_at_tokens(tokens: Iterable[tuple[int, str, str]]) -> None:
+    """Before anything is built out of them. Two texts side by side would silently become one."""
+    before = ""
+    for count, (line, token, written) in enumerate(tokens):
+        if count > _MOST_TOKENS:
+            raise TemplateMistake("it has too many gaps", line)
+        if token == before == "string":  # noqa: S105
+            raise TemplateMistake(f"a comma is missing before {written}", line)
+        before = before if token == "whitespace" else token  # noqa: S105
+
+
 @contextmanager
-def _complaining() -> Iterator[None]:
+def _complaining(text: str = "", *, condition: bool = False) -> Iterator[None]:
     try:
         yield
     except TemplateSyntaxError as error:
-        raise TemplateMistake(error.message or "not a template", error.lineno) from error
+        words = in_words(error.message or "", error.lineno, text, condition=condition)
+        raise TemplateMistake(words, error.lineno) from error
     except (*_FAILURES, SyntaxError) as error:
         raise TemplateMistake("it is too tangled", 1) from error
 
@@ -497,25 +537,29 @@ _LETTER = (
     nodes.List,
     nodes.Tuple,
 )
-_SIGNS = {"eq": "==", "ne": "!=", "lt": "<", "lteq": "<=", "gt": ">", "gteq": ">="}
 
 
 def _inspect(parsed: nodes.Node) -> None:
     """A letter has gaps and conditions. What repeats, defines or takes in belongs into a program, and can run for ever."""
-    waiting = [(parsed, 0, 1)]  # no recursion: `a + a + a …` is as deep as it is long
-    called: set[int] = set()
-    while waiting:
-        node, depth, line = waiting.pop()
+    waiting: list[tuple[nodes.Node, nodes.Node | None, int, int]] = [(parsed, None, 0, 1)]
+    while waiting:  # no recursion: `a + a + a …` is as deep as it is long
+        node, parent, depth, line = waiting.pop()
         line = node.lineno or next((each.lineno for each in node.find_all(nodes.Node) if each.lineno), line)
         if depth > _DEEPEST:
             raise TemplateMistake("it is too tangled", line)
-        if why := _objection(node):
+        if why := _objection(node) or _out_of_place(node, parent):
             raise TemplateMistake(why, line)
-        if isinstance(node, nodes.Call):
-            called.add(id(node.node))
-        if isinstance(node, nodes.Getattr) and node.attr in METHODS and id(node) not in called:
-            raise TemplateMistake(f"write .{node.attr}(), with its brackets", line)
-        waiting += [(child, depth + 1, line) for child in reversed([*node.iter_child_nodes()])]
+        waiting += [(child, node, depth + 1, line) for child in reversed([*node.iter_child_nodes()])]
+
+
+def _out_of_place(node: nodes.Node, parent: nodes.Node | None) -> str | None:
+    why = about_gap(node) if isinstance(parent, nodes.Output) else None
+    is_called = isinstance(parent, nodes.Call) and parent.node is node
+    if isinstance(node, nodes.Getattr | nodes.Getitem) and not is_called:
+        why = why or _about_attribute(node)
+    if isinstance(node, nodes.Name) and node.name == "step":
+        return None if isinstance(parent, nodes.Getattr | nodes.Getitem) else "step is no text. Write step.id"
+    return why
 
 
 def _objection(node: nodes.Node) -> str | None:
@@ -530,13 +574,29 @@ def _objection(node: nodes.Node) -> str | None:
             return "there is a number beyond all reason"
         case nodes.Filter(name=name) if name not in FILTERS:
             return f'the filter "{name}" is not for letters. There are {", ".join(FILTERS)}'
+        case nodes.Filter() if not _takes(node):
+            return f'the filter "{node.name}" is not used like this: {FILTERS[node.name][1]}'
         case nodes.Test(name=name) if name not in TESTS:
             return f'the test "{name}" is not for letters. There are {", ".join(TESTS)}'
-        case nodes.Compare():
-            return _about_comparison(node)
         case _ if not isinstance(node, _LETTER):
             return _NO_LETTER.get(type(node), "a letter has gaps and conditions, and nothing else")
-    return None
+    return never_meant(node)
+
+
+def _about_attribute(node: nodes.Getattr | nodes.Getitem) -> str | None:
+    if isinstance(node, nodes.Getattr) and node.attr in METHODS:
+        return f"write .{node.attr}(), with its brackets"
+    return attribute_of_text(node)
+
+
+def _takes(filter_: nodes.Filter) -> bool:
+    """Whether the filter can be asked with so many words beside it."""
+    handed = [None] * (len(filter_.args) + (2 if filter_.name == "truncate" else 1))
+    try:
+        signature(FILTERS[filter_.name][0]).bind(*handed, **{str(each.key): None for each in filter_.kwargs})
+    except TypeError:
+        return False
+    return not (filter_.dyn_args or filter_.dyn_kwargs)
 
 
 def _about_call(call: nodes.Call) -> str | None:
@@ -547,21 +607,3 @@ def _about_call(call: nodes.Call) -> str | None:
     if call.node.attr not in METHODS:
         return f".{call.node.attr}() is not for letters. There are {', '.join(METHODS)}"
     return None
-
-
-def _about_comparison(comparison: nodes.Compare) -> str | None:
-    """`headcount > 80` is never what it looks like: a variable is a text, and "9" comes after "80"."""
-    sides = [comparison.expr, *(operand.expr for operand in comparison.ops)]
-    for pair, operand in zip(pairwise(sides), comparison.ops, strict=True):
-        name = next((side.name for side in pair if isinstance(side, nodes.Name)), None)
-        value = next((side.value for side in pair if isinstance(side, nodes.Const)), None)
-        sign, ordered = _SIGNS.get(operand.op), operand.op not in ("eq", "ne")
-        if name and sign and _looks_like_a_number(value, ordered=ordered):
-            return f"{name} is a text. Write {name} | int {sign} {value}"
-    return None
-
-
-def _looks_like_a_number(value: object, *, ordered: bool) -> bool:
-    if isinstance(value, str):
-        return ordered and _NUMBER.fullmatch(value) is not None
-    return isinstance(value, int | float) and not isinstance(value, bool)

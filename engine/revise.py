@@ -19,7 +19,18 @@ from engine.errors import Refused
 from engine.hours import Absence
 from engine.limits import Diary, What, counted
 from engine.model import Draft, Enrollment
-from engine.plan import Errand, History, NothingLeft, Plan, Planned, Said, Waiting, calendar_of, plan
+from engine.plan import (
+    Errand,
+    History,
+    NothingLeft,
+    Plan,
+    Planned,
+    Said,
+    Waiting,
+    calendar_of,
+    passed_over,
+    plan,
+)
 from engine.seams import Clock
 from engine.sequence import Sequence, Step
 from engine.states import DraftState, EnrollmentState
@@ -60,6 +71,7 @@ class Change:
     old: datetime | None
     new: datetime | None
     why: str = ""
+    passed: tuple[str, ...] = ()  #: steps that the new file has before where they are: never theirs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,7 +287,7 @@ class _Desk:
             case = self._without_letter(stand)
         if stand.draft and stand.movable and case.change.new is None:
             self.diary.book(place_of_draft(stand.draft, self.new), stand.draft.send_at)
-        return case
+        return _telling(case, self._passed(stand))
 
     def _with_letter(self, stand: _Stand, draft: Draft) -> _Case:
         if missing := _missing(self.new, stand.person):
@@ -337,11 +349,29 @@ class _Desk:
 
     def _ends(self, stand: _Stand, draft: Draft, sequence: Sequence) -> bool:
         """Whether nothing is left once this letter has gone."""
-        if any(_goes_without_saying(step) and step.id not in stand.been for step in sequence.steps):
+        if any(map(_goes_without_saying, _below(sequence.steps, stand.been))):
             return False
-        said = (*stand.history.said, Said(draft.step, max(draft.send_at, self.now)))
         person = replace(stand.person, state=EnrollmentState.ACTIVE)
-        return isinstance(self._ahead(sequence, person, replace(stand.history, said=said)), NothingLeft)
+        return isinstance(self._ahead(sequence, person, self._once_it_left(stand)), NothingLeft)
+
+    def _once_it_left(self, stand: _Stand) -> History:
+        if stand.draft is None:
+            return stand.history
+        left = Said(stand.draft.step, max(stand.draft.send_at, self.now))
+        return replace(stand.history, said=(*stand.history.said, left))
+
+    def _passed(self, stand: _Stand) -> tuple[str, ...]:
+        """What the new file says before where they are, and the old one did not: nobody goes back for it."""
+        if stand.been.issuperset(step.id for step in _above(self.new, stand.been)):
+            return ()
+        history = self._once_it_left(stand)
+        try:
+            new, before = (
+                passed_over(each, stand.person, history, self.now) for each in (self.new, stand.was)
+            )
+        except (Refused, ValueError, LookupError):
+            return ()  # cannot be planned, and that is said elsewhere
+        return tuple(step.id for step in self.new.every_step() if step.id in new - before)
 
     def _ahead(self, sequence: Sequence, person: Enrollment, history: History) -> Plan:
         try:
@@ -400,6 +430,22 @@ def _lacks_something(stand: _Stand) -> bool:
     return not stand.active and stand.person.reason == _missing(stand.was, stand.person)
 
 
+def _below(steps: tuple[Step, ...], been: frozenset[str]) -> tuple[Step, ...]:
+    """Those after the last in which they have been."""
+    last = max((place for place, step in enumerate(steps, 1) if _in_it(step, been)), default=0)
+    return steps[last:]
+
+
+def _above(sequence: Sequence, been: frozenset[str]) -> list[Step]:
+    """All that is written before the last in which they have been."""
+    steps = list(sequence.every_step())
+    return steps[: max((place for place, step in enumerate(steps) if step.id in been), default=0)]
+
+
+def _in_it(step: Step, been: frozenset[str]) -> bool:
+    return step.id in been or any(_in_it(inner, been) for inner in step.inner)
+
+
 def _goes_without_saying(step: Step) -> bool:
     """Whoever they are, whatever they do: its turn comes."""
     return step.when is None and step.kind in {"mail", "task", "webhook"}
@@ -432,6 +478,15 @@ def _case(
         why=why,
     )
     return _Case(stand=stand, change=change, reason=why)
+
+
+def _telling(case: _Case, passed: tuple[str, ...]) -> _Case:
+    """With what they are not told any more."""
+    if not passed or case.change.fate == Fate.TWICE:
+        return case
+    words = f"{', '.join(passed)}: passed already, so not for them"
+    why = "; ".join(part for part in (case.change.why, words) if part)
+    return replace(case, change=replace(case.change, why=why, passed=passed))
 
 
 def _hour(planned: Plan) -> datetime | None:

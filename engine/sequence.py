@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from functools import cached_property
+from ipaddress import ip_address
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -42,7 +43,7 @@ from engine.measures import (
     ZoneField,
     ZoneOrRecipient,
     parse_day,
-    parse_instant,
+    parse_near_instant,
     parse_windows,
 )
 
@@ -53,7 +54,10 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _COUNTRY = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,3})?", re.ASCII)
 _TEAM = re.compile(r"team:[a-z0-9][a-z0-9-]{0,63}", re.ASCII)
 _CLICKED = re.compile(r"""clicked\(\s*(["'])([^"'()]{1,200})\1\s*\)""")
+_CALLED = re.compile(r"""([a-z][a-z0-9_]{0,63})\(\s*["'“”]?([^"'“”(){}]{1,200}?)["'“”]?\s*\)""")
 _EVENT = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
+_HOST = re.compile(r"(?:\w(?:[\w-]{0,61}\w)?\.)*\w(?:[\w-]{0,61}\w)?\.?")
+_SAID_ALOUD = "there is a name or a password before the @. Leave it out: a sequence holds no secrets"
 
 Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
@@ -141,7 +145,7 @@ _HOLIDAYS = {
 }
 _DATES: dict[str, Any] = {
     "type": "string",
-    "pattern": r"^\d{4}-\d{2}-\d{2}(\.\.\d{4}-\d{2}-\d{2})?$",
+    "pattern": r"^\s*\d{4}-\d{2}-\d{2}\s*(\.\.\s*\d{4}-\d{2}-\d{2}\s*)?$",
     "examples": ["2026-12-24..2027-01-02"],
 }
 
@@ -319,22 +323,42 @@ def _condition(value: object) -> object:
     """`clicked("report")` is the event `clicked` with the value `report`; any other word is an event's name."""
     if isinstance(value, str) and (_EVENT.fullmatch(value.strip()) or _CLICKED.fullmatch(value.strip())):
         return value.strip()
-    raise ValueError(
-        f'"{value}" is no event. Write clicked("report"), meeting_booked or any name of your own'
-    )
+    raise ValueError(f'"{value}" is no event. {_right_event(str(value))}')
+
+
+def _right_event(written: str) -> str:
+    """What they may have meant."""
+    if found := _CALLED.fullmatch(written.strip()):
+        return (
+            f'Write {found[1]}, or clicked("{found[2]}")'
+            if found[1] != "clicked"
+            else f'Write clicked("{found[2]}")'
+        )
+    close = re.sub(r"[^a-z0-9]+", "_", written.strip().lower()).strip("_")
+    if _EVENT.fullmatch(close) and " " in written.strip() and "(" not in written:
+        return f"Write {close}"
+    return 'Write clicked("report"), meeting_booked or any name of your own'
 
 
 def _url(text: str) -> str:
     try:
         parts = urlsplit(text)
-        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and text.isprintable()
+        if parts.username is not None and parts.hostname:
+            raise ValueError(_SAID_ALOUD)
+        sound = parts.scheme in ("http", "https") and _is_host(parts.hostname or "") and text.isprintable()
         if sound and " " not in text and (parts.port or 1) > 0:
             return text
-    except ValueError:  # half a bracket, a port that is no number
-        pass
+    except ValueError as error:  # half a bracket, a port that is no number
+        if str(error) == _SAID_ALOUD:
+            raise
     raise ValueError(
         f'"{text}" is no URL. Write https://crm.example.com/hook, and put what varies below "with"'
     )
+
+
+def _is_host(name: str) -> bool:
+    """A name of one word or several, or an address in numbers."""
+    return _HOST.fullmatch(name) is not None or (":" in name and ip_address(name) is not None)
 
 
 class Choice(Written):
@@ -512,6 +536,13 @@ def _return_day(text: str) -> str:
     return text.strip()
 
 
+def _event(text: str) -> str:
+    """As `relent event` takes it."""
+    if _EVENT.fullmatch(text.strip()):
+        return text.strip()
+    raise ValueError(f'"{text}" is no name of an event. Write meeting_booked or any name of your own')
+
+
 class Happening(Written):
     """What the world does in a test, so long after its start."""
 
@@ -524,7 +555,7 @@ class Happening(Written):
     complaint: Value | None = Field(None, description="they call it spam: any word")
     unsubscribe: Value | None = Field(None, description="they want no more: any word")
     click: Value | None = Field(None, description="which link")
-    event: Line | None = Field(None, description="any other event's name")
+    event: Annotated[Line, AfterValidator(_event)] | None = Field(None, description="any other event's name")
     value: Value | None = Field(None, description="what the event carries")
 
     @model_validator(mode="after")
@@ -534,6 +565,8 @@ class Happening(Written):
             raise ValueError(
                 "write what happens, one thing: reply, out_of_office, bounce, complaint, unsubscribe, click or event"
             )
+        if self.value is not None and self.event is None:
+            raise ValueError(f'"value" is what an "event" carries. {self.kind} says it itself')
         return self
 
     @property
@@ -548,8 +581,10 @@ class Happening(Written):
 def _day_or_instant(text: str) -> str:
     """`2026-03-13` or an instant, as it was written."""
     try:
-        parse_instant(text.strip())
+        parse_near_instant(text.strip())
     except ValueError as error:
+        if "far away" in str(error):
+            raise
         raise ValueError(f'"{text}" is no date. Write 2026-03-13, or 2026-03-13T09:00:00+01:00') from error
     return text.strip()
 
@@ -576,7 +611,9 @@ class Trial(Written):
         description="a sentence: what it promises"
     )
     start: Annotated[
-        datetime, BeforeValidator(parse_instant), WithJsonSchema({"type": "string", "format": "date-time"})
+        datetime,
+        BeforeValidator(parse_near_instant),
+        WithJsonSchema({"type": "string", "format": "date-time"}),
     ] = Field(description="when they are enrolled, like 2026-03-02T10:00:00+01:00")
     recipient: dict[Name, Value] = Field(description="somebody made up: `email`, and their variables")
     events: tuple[Happening, ...] = Field((), description="what happens meanwhile")

@@ -25,6 +25,8 @@ def run(sequence: Sequence, trial: Trial) -> tuple[str, ...]:
         outcome = _play(sequence, trial)
     except (Refused, ValueError) as error:
         return (f"it cannot be played: {error}",)
+    except OverflowError:
+        return ("it cannot be played: it reaches further than calendars do",)
     return tuple(_otherwise(trial.expect, outcome))
 
 

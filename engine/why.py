@@ -8,12 +8,14 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from engine.addresses import contact
-from engine.advance import look_ahead
+from engine.advance import look_ahead, place_of_draft
 from engine.errors import NotFound, Refused
+from engine.limits import next_room
 from engine.model import Draft, Enrollment
-from engine.plan import Errand, Planned, Waiting, calendar_of, zone_of
+from engine.plan import Errand, Planned, Waiting, calendar_of, hour_of_a_yes, zone_of
 from engine.seams import Clock
 from engine.sequence import Sequence
+from engine.settle import no_room
 from engine.states import DraftState, EnrollmentState, HoldReason, StopReason
 from engine.store import Ledger, Life, Store
 from engine.wording import lacking
@@ -164,16 +166,57 @@ class _Look:
         if draft.held_until:
             reason += f" until {_say(draft.held_until)}"
             release = f"{_BY_ITSELF}; {release} does not wait for that"
-        return _Found(reason, release, self._changed(draft), max(draft.send_at, self.now))
+            return _Found(reason, release, self._changed(draft), max(draft.send_at, self.now))
+        if draft.outcome == HoldReason.OUT_OF_OFFICE:
+            release = (
+                f"relent resume {self.person.email} when they are back; {release} does not wait for that"
+            )
+        return _Found(reason, release, self._changed(draft), self._after_a_yes(draft))
 
     def _scheduled(self, draft: Draft) -> _Found:
         since = self._changed(draft)
         if draft.send_at <= self.now:
-            return _Found("it is due", _WORKING, since, self.now)
+            return self._due(draft, since)
         if draft.outcome and draft.attempt:
             again = f"{_BY_ITSELF}: it is tried again then"
-            return _Found(f"tried {_times(draft.attempt)}: {draft.outcome}", again, since, draft.send_at)
+            at = self._room(draft, draft.send_at)
+            return _Found(f"tried {_times(draft.attempt)}: {draft.outcome}", again, since, at)
         return _Found(draft.reason, _what_would_help(draft.reason, draft.step), since, draft.send_at)
+
+    def _due(self, draft: Draft, since: datetime) -> _Found:
+        """Its hour has come, and so has somebody who does it; or there is no room for it after all."""
+        try:
+            full = no_room(draft, self.ledger)
+        except (Refused, ValueError):
+            full = None
+        if full is None:
+            return _Found("it is due", _WORKING, since, self.now)
+        at = self._room(draft, full.until)
+        release = _what_would_help(full.why, draft.step)
+        return _Found(f"it was due {_say(draft.send_at)}, and {full.why}", release, since, at)
+
+    def _after_a_yes(self, draft: Draft) -> datetime:
+        """When it leaves at the earliest, if it is said now."""
+        if self.sequence is None:
+            return max(draft.send_at, self.now)
+        history = self.ledger.past.of(self.person.id, self.person.contact)
+        try:
+            at = hour_of_a_yes(draft, self.sequence, self.person, history, self.now).at
+        except (Refused, ValueError):
+            return max(draft.send_at, self.now)
+        return at if at == draft.send_at else self._room(draft, at)
+
+    def _room(self, draft: Draft, earliest: datetime) -> datetime:
+        """The first instant from there on at which a window is open and no limit is in the way."""
+        if self.sequence is None:
+            return earliest
+        try:
+            calendar = calendar_of(self.sequence, self.person.variables)
+            place = place_of_draft(draft, self.sequence)
+            diary = self.ledger.diaries.booked_besides(draft.id, self.sequence.limits)
+            return next_room(earliest, place, calendar=calendar, sequence=self.sequence, diary=diary).at
+        except (Refused, ValueError):
+            return earliest
 
     def _changed(self, draft: Draft) -> datetime:
         return self.ledger.views.changed(draft.id)

@@ -1,10 +1,11 @@
 """What a letter says to one person, and what is missing before it can be said. Pure."""
 
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from engine.addresses import valid_address
 from engine.errors import Refused
 from engine.limits import share_of_chance
 from engine.markup import html_part, letter_parts, text_of
@@ -35,10 +36,17 @@ class Say(Protocol):
 
 
 def known_of(sequence: Sequence, email: str, variables: Mapping[str, str]) -> dict[str, Any]:
-    """What a template sees: the person's own words, else the sequence's defaults. An empty cell says nothing."""
+    """What a template sees: what we always know, else the person's own words, else the sequence's defaults.
+
+    An empty cell says nothing; a column that is called like what we always know does not either.
+    """
     given = {name: value for name, value in variables.items() if value.strip()}
-    about = {"sequence": sequence.name} | ({"owner": sequence.owner} if sequence.owner else {})
-    return {**about, **sequence.defaults, **given, "email": email}
+    about = {"email": email, "sequence": sequence.name} | (
+        {"owner": sequence.owner} if sequence.owner else {}
+    )
+    known = {**sequence.defaults, **given, **about}
+    known.pop("step", None)  # each step says its own
+    return known
 
 
 def word(step: Step, sequence: Sequence, known: Known, *, person: str, winner: str | None = None) -> Worded:
@@ -53,8 +61,8 @@ def word(step: Step, sequence: Sequence, known: Known, *, person: str, winner: s
         text=text.strip() + "\n",
         html=html,
         variant=way.id,
-        cc=tuple(one_line(render(address, known), "cc") for address in step.cc),
-        bcc=tuple(one_line(render(address, known), "bcc") for address in step.bcc),
+        cc=tuple(_copies(step.cc, known, "cc")),
+        bcc=tuple(_copies(step.bcc, known, "bcc")),
     )
 
 
@@ -127,6 +135,18 @@ def one_line(text: str, what: str) -> str:
     if any(unicodedata.category(letter) in {"Cc", "Zl", "Zp"} for letter in text):
         raise Refused(f"{what} has a line break or a control character in it")
     return text
+
+
+def _copies(addresses: Iterable[str], known: Known, what: str) -> Iterator[str]:
+    """Each is one plain address, or none: a cell of the list does not add recipients."""
+    for address in addresses:
+        if not (said := render(address, known).strip()):
+            continue
+        said = one_line(said, what)
+        try:
+            yield valid_address(said)
+        except Refused as error:
+            raise Refused(f"{what}: {error}") from error
 
 
 def _needed(step: Step, sequence: Sequence) -> Iterator[str]:

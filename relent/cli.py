@@ -56,15 +56,12 @@ app = typer.Typer(
 
 def main() -> None:
     """The console script."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8")
+    _open_streams()
     try:
         try:
             app()
         finally:
-            if sys.stdout:
-                sys.stdout.flush()
+            sys.stdout.flush()
     except RelentError as error:
         _complain(str(error))
         sys.exit(next((EXIT[kind] for kind in type(error).__mro__ if kind in EXIT), 1))
@@ -77,6 +74,17 @@ def main() -> None:
         _complain(f"could not write: {error.strerror or error}")
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+def _open_streams() -> None:
+    """In UTF-8; whoever has closed one (`>&-`) does not want to read it, and no file of ours may take its place."""
+    for name in ("stdin", "stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            nowhere = Path(os.devnull).open("r" if name == "stdin" else "w")  # noqa: SIM115 - open to the end
+            setattr(sys, name, nowhere)
+        elif isinstance(stream, io.TextIOWrapper) and name != "stdin":
+            stream.reconfigure(encoding="utf-8")
 
 
 def _tell_version(wanted: bool) -> None:
@@ -100,16 +108,15 @@ def everything(
 def init(folder: Annotated[Path, typer.Argument(help="Where.")] = Path()) -> None:
     """Write a config.yaml with fresh secrets, a first sequence and a list of people."""
     for written in set_up(folder):
-        show.console.print(f"{'wrote' if written.new else 'kept '}  {written.path}", highlight=False)
+        show.say(f"{'wrote' if written.new else 'kept '}  {written.path}")
     if not load_config(folder / "config.yaml").webhooks.secrets:
         raise ConfigError(
             f"the {folder / 'config.yaml'} that was there has no webhooks.secrets: use another folder"
         )
-    show.console.print(
+    show.say(
         "\nNothing leaves this machine until you set mailbox.transport to smtp. Next:\n"
         "  relent enroll sequences/quick-question.yaml people.csv\n"
-        "  relent serve",
-        highlight=False,
+        "  relent serve"
     )
 
 
@@ -128,18 +135,28 @@ def check(
     """Every mistake in these sequences, with file, line and column."""
     complaints: list[str] = []
     somebody_lacks = False
+    wrong_list = _complaints_about(people) if people else []
     for file in files or _all_sequences(configured(context, config)):
         try:
             sequence = load(file)
         except SequenceError as error:
             complaints += error.complaints
         else:
-            show.console.print(f"{file}: good. {sequence.name}, {_mails(sequence)}", highlight=False)
-            somebody_lacks |= people is not None and _lacks(people, sequence)
-    if complaints:
-        raise SequenceError(*complaints)
+            show.say(f"{file}: good. {sequence.name}, {_mails(sequence)}")
+            somebody_lacks |= people is not None and not wrong_list and _lacks(people, sequence)
+    if complaints or wrong_list:
+        raise SequenceError(*complaints, *wrong_list)
     if somebody_lacks:
         raise typer.Exit(2)
+
+
+def _complaints_about(people: Path) -> list[str]:
+    """What keeps a file from being a list of people: told once, however many sequences there are."""
+    try:
+        read_people(people)
+    except SequenceError as error:
+        return list(error.complaints)
+    return []
 
 
 def _mails(sequence: Sequence) -> str:
@@ -152,7 +169,7 @@ def _lacks(people: Path, sequence: Sequence) -> bool:
     with progress(f"{sequence.name}: looking at people") as step:
         report = look_at_all(read_people(people), sequence, progress=step)
     show_report(report)
-    return bool(report["held"] or report["refused"])
+    return bool(report.counted["held"] or report.counted["refused"])
 
 
 @app.command()
@@ -191,12 +208,19 @@ def enroll_people(
             store=store,
             clock=SystemClock(),
             progress=step,
+            line_by_line=as_json,
         )
+        with store.reading(SystemClock().now()) as ledger:
+            next_hour = ledger.drafts.next_hour()
     if as_json:
-        show.as_json(report)
+        show.as_json(report.lines)
     else:
         show_report(report)
-    if report["refused"]:
+        if next_hour and report.counted["enrolled"]:
+            show.say(
+                f"        the next letter leaves {next_hour:%a %d %b %H:%M} UTC; relent drafts says why then"
+            )
+    if report.counted["refused"]:
         raise typer.Exit(2)
 
 
@@ -226,7 +250,7 @@ def work(
     try:
         worker = Worker(house)
         if burst:
-            show.console.print(f"{len(worker.tick())} looked after", highlight=False)
+            show.say(f"{len(worker.tick())} looked after")
         else:
             worker.run_until_signalled()
     finally:
@@ -317,7 +341,7 @@ def approve(
     with opened(configured(context, config)) as store:
         for draft_id in draft_ids:
             approve_draft(draft_id, by="the command line", store=store, clock=SystemClock())
-            show.console.print(f"approved  {draft_id}", highlight=False)
+            show.say(f"approved  {draft_id}")
 
 
 @app.command()
@@ -330,7 +354,7 @@ def resume(
     with opened(configured(context, config)) as store:
         for each in resume_person(email, by="the command line", store=store, clock=SystemClock()):
             words = f"still waits: {each.waits_for}" if each.waits_for else "goes on"
-            show.console.print(f"{each.enrollment_id}  {words}", highlight=False)
+            show.say(f"{each.enrollment_id}  {words}")
 
 
 @app.command()
@@ -348,22 +372,20 @@ def settle(
         raise typer.BadParameter("look into the mailbox, and say --left or --did-not-leave")
     with opened(configured(context, config)) as store:
         settle_doubt(draft_id, left=left, by="the command line", store=store, clock=SystemClock())
-        show.console.print(f"{draft_id}  {'left' if left else 'waits again'}", highlight=False)
+        show.say(f"{draft_id}  {'left' if left else 'waits again'}")
 
 
 @app.command()
 def migrate(context: typer.Context, config: ConfigFile = None) -> None:
     """Bring the database to this version."""
     before, now = migrate_url(configured(context, config).database.url)
-    show.console.print(
-        f"{before or 'new'} → {now}" if before != now else f"{now}: nothing to do", highlight=False
-    )
+    show.say(f"{before or 'new'} → {now}" if before != now else f"{now}: nothing to do")
 
 
 @app.command()
 def version() -> None:
     """Which Relent this is."""
-    show.console.print(f"relent {__version__}", highlight=False)
+    show.say(f"relent {__version__}")
 
 
 @app.command()
@@ -405,9 +427,8 @@ def _show_receipt(receipt: Receipt, as_json: bool) -> None:
     if as_json:
         show.as_json(asdict(receipt))
         return
-    show.console.print(
-        f"stopped {receipt.people}, cancelled {receipt.drafts}, already leaving {receipt.already_leaving}",
-        highlight=False,
+    show.say(
+        f"stopped {receipt.people}, cancelled {receipt.drafts}, already leaving {receipt.already_leaving}"
     )
 
 

@@ -50,7 +50,7 @@ def done(
     with opened(configured(context, config)) as store:
         for task_id in task_ids:
             finished = story.done(task_id, by=_BY, store=store, clock=SystemClock())
-            _say(f"{task_id}  {finished.what}{f', {finished.goes_on}' if finished.goes_on else ''}")
+            show.say(f"{task_id}  {finished.what}{f', {finished.goes_on}' if finished.goes_on else ''}")
 
 
 def errands(
@@ -79,7 +79,7 @@ def retry(
     with opened(configured(context, config)) as store:
         for errand_id in errand_ids:
             story.retry(errand_id, by=_BY, store=store, clock=SystemClock())
-            _say(f"{errand_id}  is called again")
+            show.say(f"{errand_id}  is called again")
 
 
 def event(
@@ -101,7 +101,7 @@ def event(
     if as_json:
         show.as_json({"event_id": named, **asdict(noted)})
     else:
-        _say(_in_words(noted, email))
+        show.say(_in_words(noted, email))
 
 
 def label(
@@ -118,9 +118,9 @@ def label(
         show.as_json([asdict(effect) for effect in effects])
         return
     for effect in effects:
-        _say(f"{effect.sequence}: {effect.what}{f'  {effect.errand_id}' if effect.errand_id else ''}")
+        show.say(f"{effect.sequence}: {effect.what}{f'  {effect.errand_id}' if effect.errand_id else ''}")
     if not effects:
-        _say("nothing new: it had this label")
+        show.say("nothing new: it had this label")
 
 
 def _in_words(noted: Noted, email: str) -> str:
@@ -140,7 +140,3 @@ def _marked(row: dict[str, Any]) -> dict[str, Any]:
 def _briefly(row: dict[str, Any]) -> dict[str, Any]:
     """A host says enough at a glance."""
     return row | {"to": urlsplit(row["to"]).hostname if row["kind"] == "webhook" else row["to"]}
-
-
-def _say(words: str) -> None:
-    show.console.print(words, highlight=False, markup=False)

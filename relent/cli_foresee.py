@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from engine.errors import ConfigError, SequenceError
-from engine.measures import parse_instant, parse_percent
+from engine.measures import parse_near_instant, parse_percent
 from engine.model import Prospect
 from engine.sequence import Sequence
 from engine.trial import stand_in
@@ -21,7 +21,7 @@ from relent.calendar_page import calendar_page
 from relent.config import Config
 from relent.fate import Chances
 from relent.foretell import LONGEST, Mail, Preview
-from relent.options import AsJson, AsLines, ConfigFile, configured, progress
+from relent.options import AsJson, AsLines, ConfigFile, configured, progress, write_file
 from relent.simulation import Simulation, simulate
 from relent.trials import junit, try_file
 from sequences.loader import load
@@ -63,7 +63,7 @@ def run_tests(
         show_foresight.tried(tried[-1])
     show_foresight.tried_in_all(tried)
     if report:
-        report.write_bytes(junit(tried))
+        write_file(report, junit(tried))
     if complaints := [words for file in tried for words in file.complaints]:
         raise SequenceError(*complaints)
     if any(file.failed for file in tried):
@@ -140,7 +140,7 @@ def simulate_list(
             rows, sequence, inboxes=inboxes, start=begin, until=until, chances=chances, progress=step
         )
     if page:
-        page.write_text(calendar_page(found), "utf-8")
+        write_file(page, calendar_page(found).encode())
     _show_simulation(found, as_json)
     if found.people["refused"]:
         raise typer.Exit(2)
@@ -155,7 +155,7 @@ def _show_simulation(found: Simulation, as_json: bool) -> None:
 
 def _start(text: str | None) -> datetime:
     try:
-        start = parse_instant(text.strip()) if text else SystemClock().now()
+        start = parse_near_instant(text.strip()) if text else SystemClock().now()
     except ValueError as error:
         raise typer.BadParameter(f"--start: {error}") from error
     return start.replace(microsecond=0)
@@ -192,8 +192,8 @@ def _inboxes(sequence: Sequence, context: typer.Context, own: Path | None) -> tu
     pools = configured(context, own).pools if named or Path("config.yaml").is_file() else {}
     if addresses := pools.get(pool):
         return addresses
-    show_foresight.say(
-        f'there is no pool "{pool}" in a config.yaml: {stand_in(pool)} writes for it', console=show.complaints
+    show.say(
+        f'there is no pool "{pool}" in a config.yaml: {stand_in(pool)} writes for it', on=show.complaints
     )
     return (stand_in(pool),)
 

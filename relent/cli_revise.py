@@ -127,7 +127,8 @@ def _show_changes(changes: list[Change]) -> None:
     moved = [change for change in changes if change.new is not None]
     for change in moved[:_MOST_LINES]:
         was = f"{_utc(change.old)} → " if change.old else ""
-        _say(f"        {change.email}: {change.step or 'waits'}, {was}{_utc(change.new)}")
+        past = f" ({', '.join(change.passed)}: passed already, so not for them)" if change.passed else ""
+        _say(f"        {change.email}: {change.step or 'waits'}, {was}{_utc(change.new)}{past}")
     if len(moved) > _MOST_LINES:
         _say(f"        and {len(moved) - _MOST_LINES:,} more")
     reasons: dict[str, list[str]] = defaultdict(list)
@@ -146,8 +147,13 @@ def _as_data(revision: Revision) -> dict[str, Any]:
         "as_of": revision.as_of,
         "refused": revision.refusal,
         "counts": {fate: len(revision.of(fate)) for fate in Fate},
-        "people": [asdict(change) for change in revision.changes],
+        "people": [_change_as_data(change) for change in revision.changes],
     }
+
+
+def _change_as_data(change: Change) -> dict[str, Any]:
+    """What they have passed is said in `why`."""
+    return {key: value for key, value in asdict(change).items() if key != "passed"}
 
 
 def _show_standing(standing: Standing) -> None:

@@ -1,11 +1,23 @@
 """A list of people enters a sequence, and what is told about each of them."""
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 
-from engine.enroll import AlreadyIn, Enrolled, Enrolment, NotWanted, Pools, Ready, Skipped, Waits, prepare
+from engine.enroll import (
+    AlreadyIn,
+    Enrolled,
+    Enrolment,
+    NotWanted,
+    Pools,
+    Ready,
+    Skipped,
+    Turns,
+    Waits,
+    prepare,
+)
 from engine.enroll import enroll_all as enroll_ready
 from engine.errors import Refused
 from engine.limits import Diary, What, counted
@@ -17,10 +29,10 @@ from relent import show
 from sequences.people import BadRow
 
 Line = dict[str, str | None]
-Report = dict[str, list[Line]]
 
-_CHUNK = 200  # people in one transaction: long lists are fast, and nobody waits long for the lock
+AT_ONCE = 200  # people in one transaction: long lists are fast, and nobody waits long for the lock
 _MOST_NAMES = 3
+_MOST_REASONS = 1000  #: of one kind; a list may have a million lines, and each may be wrong in its own way
 
 _WORDS = {
     "enrolled": "enrolled",
@@ -33,6 +45,50 @@ _WORDS = {
 }
 
 
+@dataclass(slots=True)
+class _Reason:
+    """Why it is so for some of them."""
+
+    people: int = 0
+    names: list[str] = field(default_factory=list)  #: the first few
+
+
+@dataclass(slots=True)
+class Report:
+    """What became of each: counted, with the first names for each reason; and a line for each, if that is asked for."""
+
+    kinds: tuple[str, ...]
+    line_by_line: bool = True
+    lines: dict[str, list[Line]] = field(init=False)
+    counted: Counter[str] = field(default_factory=Counter, init=False)
+    reasons: dict[str, dict[str | None, _Reason]] = field(init=False)
+    unnamed: Counter[str] = field(default_factory=Counter, init=False)  #: people whose reason is not kept
+
+    def __post_init__(self) -> None:
+        self.lines = {kind: [] for kind in self.kinds}
+        self.reasons = {kind: {} for kind in self.kinds}
+
+    def __getitem__(self, kind: str) -> list[Line]:
+        return self.lines[kind]
+
+    def add(self, kind: str, line: Line) -> None:
+        self.counted[kind] += 1
+        if self.line_by_line:
+            self.lines[kind].append(line)
+        if kind not in ("enrolled", "ready"):
+            self._note(kind, line)
+
+    def _note(self, kind: str, line: Line) -> None:
+        reasons, why = self.reasons[kind], line["reason"]
+        if why not in reasons and len(reasons) == _MOST_REASONS:
+            self.unnamed[kind] += 1
+            return
+        reason = reasons.setdefault(why, _Reason())
+        reason.people += 1
+        if len(reason.names) < _MOST_NAMES:
+            reason.names.append(line["email"] or "no address")
+
+
 def enroll_all(
     rows: Iterable[Prospect | BadRow],
     sequence: Sequence,
@@ -42,16 +98,17 @@ def enroll_all(
     store: Store,
     clock: Clock,
     progress: Callable[[int], None],
+    line_by_line: bool = True,
 ) -> Report:
     """In the order of the list. Letters are rehearsed outside the transaction: a webhook must not wait for that."""
-    report: Report = {kind: [] for kind in _WORDS if kind != "ready"}
+    report = Report(tuple(kind for kind in _WORDS if kind != "ready"), line_by_line)
     with store.transaction(clock.now(), "the command line") as ledger:
         ledger.drafts.keep_files(files)
-    people, diary = iter(rows), _diary(sequence, store, clock)
-    while chunk := list(islice(people, _CHUNK)):
+    people, diary, turns = iter(rows), _diary(sequence, store, clock), Turns(sequence, pools)
+    while chunk := list(islice(people, AT_ONCE)):
         looked_at = [_look_at(row, sequence) for row in chunk]
-        for kind, line in _enter(looked_at, pools, diary, store=store, clock=clock):
-            report[kind].append(line)
+        for kind, line in _enter(looked_at, diary, turns, store=store, clock=clock):
+            report.add(kind, line)
         progress(len(chunk))
     return report
 
@@ -60,38 +117,36 @@ def look_at_all(
     rows: Iterable[Prospect | BadRow], sequence: Sequence, *, progress: Callable[[int], None]
 ) -> Report:
     """Who could be enrolled, and who not; nothing is written down."""
-    report: Report = {"ready": [], "held": [], "refused": []}
+    report = Report(("ready", "held", "refused"), line_by_line=False)
     for row in rows:
         found = _look_at(row, sequence)
         if not isinstance(found, Ready):
-            report["refused"].append(found)
+            report.add("refused", found)
         elif found.missing:
-            report["held"].append(_line(found.email, None, found.missing))
+            report.add("held", _line(found.email, None, found.missing))
         else:
-            report["ready"].append(_line(found.email, None, None))
+            report.add("ready", _line(found.email, None, None))
         progress(1)
     return report
 
 
 def show_report(report: Report) -> None:
     """Counted, and the reasons by name."""
-    for kind, lines in report.items():
-        if lines:
-            show.console.print(f"{len(lines):>6,}  {_WORDS[kind]}", highlight=False)
-        if kind not in ("enrolled", "ready"):
-            _show_reasons(lines)
-    if not any(report.values()):
-        show.console.print("     0  people: the list has a header, and nobody in it", highlight=False)
+    for kind in report.kinds:
+        if number := report.counted[kind]:
+            show.say(f"{number:>6,}  {_WORDS[kind]}")
+            _show_reasons(report, kind)
+    if not report.counted:
+        show.say("     0  people: the list has a header, and nobody in it")
 
 
-def _show_reasons(lines: list[Line]) -> None:
-    reasons: dict[str | None, list[str]] = defaultdict(list)
-    for line in lines:
-        reasons[line["reason"]].append(line["email"] or "no address")
-    for reason, emails in reasons.items():
-        more = f" and {len(emails) - _MOST_NAMES:,} more" if len(emails) > _MOST_NAMES else ""
-        text = f"        {', '.join(emails[:_MOST_NAMES])}{more}: {reason}"
-        show.console.print(text, highlight=False, markup=False, soft_wrap=True)
+def _show_reasons(report: Report, kind: str) -> None:
+    for why, reason in report.reasons[kind].items():
+        others = reason.people - len(reason.names)
+        more = f" and {others:,} more" if others else ""
+        show.say(f"        {', '.join(reason.names)}{more}: {why}")
+    if unnamed := report.unnamed[kind]:
+        show.say(f"        and {unnamed:,} more, for other reasons")
 
 
 def _look_at(row: Prospect | BadRow, sequence: Sequence) -> Ready | Line:
@@ -104,12 +159,12 @@ def _look_at(row: Prospect | BadRow, sequence: Sequence) -> Ready | Line:
 
 
 def _enter(
-    looked_at: list[Ready | Line], pools: Pools, diary: Diary, *, store: Store, clock: Clock
+    looked_at: list[Ready | Line], diary: Diary, turns: Turns, *, store: Store, clock: Clock
 ) -> Iterator[tuple[str, Line]]:
     """Sorted by person inside: two lists that share people must not wait for each other in a circle."""
     ready = [each for each in looked_at if isinstance(each, Ready)]
     told = store.insist(
-        lambda ledger: enroll_ready(ready, ledger=ledger, pools=pools, diary=diary),
+        lambda ledger: enroll_ready(ready, ledger=ledger, diary=diary, turns=turns),
         now=clock.now,
         by="the command line",
         pauses=pauses(),

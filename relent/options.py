@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
+from engine.errors import Unavailable
 from engine.store import Ledger, Store, open_store
 from relent import show
 from relent.assemble import SystemClock
@@ -44,6 +45,14 @@ def looking(config: Config) -> Iterator[Ledger]:
     """One consistent look, holding nobody up."""
     with opened(config) as store, store.reading(SystemClock().now()) as ledger:
         yield ledger
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Raises Unavailable, with the name of what could not be written."""
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise Unavailable(f"{path} could not be written: {error.strerror or error}") from error
 
 
 @contextmanager

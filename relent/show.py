@@ -15,6 +15,11 @@ console = Console()
 complaints = Console(stderr=True)
 
 
+def say(text: str, *, style: str = "", on: Console | None = None) -> None:
+    """A line as it is: what a stranger wrote is no markup, and a long line is for the terminal to break."""
+    (on or console).print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+
+
 def iso(value: object) -> str:
     """ISO 8601 in UTC with `Z`."""
     if isinstance(value, datetime):

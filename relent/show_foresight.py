@@ -5,13 +5,13 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from rich.console import Console
 from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
 from relent import show
 from relent.foretell import Admitted, Chore, Mail
+from relent.show import say
 from relent.simulation import Group, Simulation, Span, spans
 from relent.trials import TriedFile
 
@@ -24,11 +24,6 @@ _KINDS = {
     "skipped": "left out by the sequence's own rules",
     "refused": "refused",
 }
-
-
-def say(text: str, *, style: str = "", console: Console | None = None) -> None:
-    """A line as it is: what a stranger wrote is no markup, and a long line is for the terminal to break."""
-    (console or show.console).print(text, style=style, highlight=False, markup=False, soft_wrap=True)
 
 
 def clock(at: datetime, zone: ZoneInfo) -> str:
@@ -152,7 +147,7 @@ def aside_one_by_one(people: list[Admitted]) -> None:
     """Beside what a program reads, a line a person."""
     for one in people:
         where = f" (line {one.line})" if one.line else ""
-        say(f"{one.kind}: {one.email or 'no address'}{where}: {one.reason}", console=show.complaints)
+        say(f"{one.kind}: {one.email or 'no address'}{where}: {one.reason}", on=show.complaints)
 
 
 # --- simulation
@@ -189,7 +184,8 @@ def _show_days(found: Simulation) -> None:
     _show_table(heads, cells, rows)
     first, follow_up = _signs()
     says = f"first letters + follow-ups, share of the cap; {first} first, {follow_up} follow-ups"
-    mailboxes = "" if one_by_one else f"; {len(found.inboxes)} mailboxes, used: of the fullest"
+    many = f"; {len(found.inboxes):,} mailboxes, used: of the fullest" if len(found.inboxes) > 1 else ""
+    mailboxes = "" if one_by_one else many
     say(f"{says}{mailboxes}\n", style="dim")
 
 
@@ -238,7 +234,7 @@ def _signs() -> tuple[str, str]:
 _COUNTED = {
     "written_to": "were written to",
     "replied": "answered",
-    "stopped_with_a_colleague": "stopped because a colleague answered",
+    "stopped_with_a_colleague": "stopped with a colleague",
     "bounced": "bounced",
     "away": "were away for a while",
     "finished": "heard everything and never answered",

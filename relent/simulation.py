@@ -19,6 +19,11 @@ from relent.foretell import Admitted, Kind, Progress, admit
 from sequences.people import BadRow
 
 _MOST_NAMES = 3
+_STATES: dict[str, str] = {
+    StopReason.REPLIED: "stopped_with_a_colleague",
+    StopReason.BOUNCED: "stopped_with_a_colleague",
+    EnrollmentState.ACTIVE: "still_going",
+}
 _MOST_DAYS = 42  #: more are told by the week
 
 
@@ -198,8 +203,11 @@ def simulate(
     tally.began = foresight.booked.began
     people: Counter[str] = Counter()
     groups: dict[tuple[Kind, str], Group] = {}
+    begun: list[Life] = []
     for admitted in admit(rows, foresight, inboxes):
         people[admitted.kind] += 1
+        if admitted.kind == "begun":
+            begun.append(foresight.lives[-1])
         if admitted.reason is not None:
             _count(admitted, groups)
         progress(1)
@@ -210,7 +218,7 @@ def simulate(
         until=until,
         zone=tally.zone.key,
         chances=chances,
-        people=_people(people, foresight.lives, tally),
+        people=_people(people, begun, tally),
         groups=sorted(groups.values(), key=lambda group: (group.kind, -group.people)),
         days=tally.finished_days(),
         tasks=dict(tally.errands["task"]),
@@ -233,11 +241,8 @@ def _count(admitted: Admitted, groups: dict[tuple[Kind, str], Group]) -> None:
         group.examples.append(admitted.email or f"line {admitted.line}")
 
 
-def _people(entered: Counter[str], lives: list[Life], tally: "_Tally") -> dict[str, int]:
-    ended = Counter(life.state for life in lives)
-    theirs = sum(
-        life.state == StopReason.REPLIED and life.enrollment.contact in tally.replied for life in lives
-    )
+def _people(entered: Counter[str], begun: list[Life], tally: "_Tally") -> dict[str, int]:
+    became = Counter(_became(life, tally) for life in begun)
     return {
         "listed": entered.total(),
         "begun": entered["begun"],
@@ -245,14 +250,23 @@ def _people(entered: Counter[str], lives: list[Life], tally: "_Tally") -> dict[s
         "skipped": entered["skipped"],
         "refused": entered["refused"],
         "written_to": tally.written_to,
-        "replied": len(tally.replied),
-        "stopped_with_a_colleague": ended[StopReason.REPLIED] - theirs,
-        "bounced": tally.bounced,
+        "replied": became["replied"],
+        "stopped_with_a_colleague": became["stopped_with_a_colleague"],
+        "bounced": became["bounced"],
         "away": tally.away,
-        "finished": ended[EnrollmentState.FINISHED],
-        "paused": sum(life.state == EnrollmentState.PAUSED and not life.reader.missing for life in lives),
-        "still_going": ended[EnrollmentState.ACTIVE],
+        "finished": became["finished"],
+        "paused": became["paused"],
+        "still_going": became["still_going"],
     }
+
+
+def _became(life: Life, tally: "_Tally") -> str:
+    """In one word, so that the words add up to those who began: what they did counts before where they stand."""
+    if life.enrollment.contact in tally.replied:
+        return "replied"
+    if life.enrollment.contact in tally.bounced:
+        return "bounced"
+    return _STATES.get(life.state, life.state)
 
 
 def _last_booked(foresight: Foresight) -> datetime | None:
@@ -270,7 +284,8 @@ class _Tally(World):
         self.errands: dict[str, Counter[str]] = defaultdict(Counter)
         self.waited: Counter[str] = Counter()
         self.replied: set[str] = set()
-        self.written_to = self.bounced = self.away = 0
+        self.bounced: set[str] = set()
+        self.written_to = self.away = 0
         self.last: datetime | None = None
         self.notes: list[str] = []
         self._sequence, self._fate, self._progress = sequence, fate, progress
@@ -298,15 +313,16 @@ class _Tally(World):
         if deed.kind == "reply":
             self.replied.add(life.enrollment.contact)
         self.away += deed.kind == "out_of_office"
-        self.bounced += deed.kind == "bounce"
+        if deed.kind == "bounce":
+            self.bounced.add(life.enrollment.contact)
         if deed.kind == "bounce" and not self.notes:
             self._look_at_bounces(deed.at)
 
     def _look_at_bounces(self, at: datetime) -> None:
         rule = self._sequence.pause_if
-        if self._letters >= rule.min_sent and self.bounced / self._letters > rule.bounce_rate:
+        if self._letters >= rule.min_sent and len(self.bounced) / self._letters > rule.bounce_rate:
             self.notes.append(
-                f"the sequence would pause itself on {at.astimezone(self.zone):%a %d %b %Y}: {self.bounced} of"
+                f"the sequence would pause itself on {at.astimezone(self.zone):%a %d %b %Y}: {len(self.bounced)} of"
                 f" {self._letters:,} letters bounced, more than {rule.bounce_rate:.1%}. Here it goes on."
             )
 
@@ -315,8 +331,8 @@ class _Tally(World):
         found = self.days.get((local.toordinal(), inbox))
         if found is None:
             found = self.days[local.toordinal(), inbox] = Day(day=local, inbox=inbox)
-        for name, rate in mailbox_rates(self._sequence.limits, self.began(inbox), at):
-            begin, _ = period(at, rate, self.zone.key)
+        for name, rate in mailbox_rates(self._sequence.limits, self.began(inbox), at, self.zone.key):
+            begin, _ = period(at, rate.period, self.zone.key)
             self._counts[inbox, name, begin] += 1
             found._shares[name, begin] = rate.number
             if rate.period == "day":

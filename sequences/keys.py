@@ -6,13 +6,17 @@ from typing import Any, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from engine.sequence import KINDS, Sequence, Step, Written, belonging
+from engine.sequence import KINDS, Choice, Sequence, Step, Written, belonging
 from sequences.places import Place
 from sequences.tree import Node
 
 #: Other people's words for ours.
 _SAME = {
     "begin": "start",
+    "default": "else",
+    "otherwise": "else",
+    "timeout": "up_to",
+    "within": "up_to",
     "condition": "if",
     "content": "body",
     "delay": "after",
@@ -44,7 +48,11 @@ def check_key(node: Node, key: str, known: list[str], missing: list[str]) -> Non
     near = _meant(node, key, known, missing)
     advice = f'Did you mean "{near}"?' if near else f"Known here: {', '.join(known)}"
     mapping = node.keys
-    mapping[key].complain(f'unknown key "{key}". {advice}')
+    if mapping[key].value is None and _follows_a_comma(node, mapping[key]):
+        words = "a comma between braces begins another entry"
+        mapping[key].complain(f"{words}. Put quotes around text with commas, and brackets [ ] around a list")
+    else:
+        mapping[key].complain(f'unknown key "{key}". {advice}')
     right = {
         near if name == key and near and near not in mapping else name: at for name, at in mapping.items()
     }
@@ -53,9 +61,17 @@ def check_key(node: Node, key: str, known: list[str], missing: list[str]) -> Non
     node.told = True  # a consequence is no second mistake
 
 
+def _follows_a_comma(node: Node, inner: Node) -> bool:
+    """`{ windows: mon 09:00-11:00, 13:00-17:00 }`: one text became two entries."""
+    text = node.page.text
+    return text.startswith("{", node.start) and text[node.start : inner.at].rstrip().endswith(",")
+
+
 def _meant(node: Node, key: str, known: list[str], missing: list[str]) -> str | None:
     if _SAME.get(key) in known:
         return _SAME[key]
+    if known == _known(Choice, {}) and key in Step.model_fields:
+        return "then" if "if" in node.keys or "then" not in node.keys else "else"
     return node.nearest(key, known) or (missing[0] if len(missing) == 1 else None)
 
 

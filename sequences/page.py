@@ -3,6 +3,7 @@
 import re
 import stat
 from bisect import bisect_right
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -11,8 +12,11 @@ from engine.errors import SequenceError
 
 LARGEST = 1024 * 1024
 MOST_TOLD = 200
+_NO_UTF_8 = "this is not UTF-8. Save the file as UTF-8"
+_SO_MANY = 4  #: one in so many letters is a NUL
 MOST_ALIKE = 20  #: complaints about one kind of broken text
 _LONGEST_COMPLAINT = 300
+_LONG_VALUE = re.compile(r"""(["'])((?:(?!\1).){60})(?:(?!\1).){20,}\1""")
 _NEWLINE = re.compile(r"\r\n|\r|\n")
 # What YAML 1.2 does not print, and the line ends of YAML 1.1 that no editor counts as one. U+FFFD is a word already lost.
 UNREADABLE = re.compile(
@@ -55,6 +59,20 @@ def _kind(path: Path) -> str:
     return "folder" if path.is_dir() else "pipe or a device"
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a file, without its end."""
+
+    start: int
+    end: int
+    text: str
+
+    @property
+    def dash(self) -> int:
+        """Where its first sign stands."""
+        return self.start + len(self.text) - len(self.text.lstrip())
+
+
 class Page:
     """The text of a file, and what is wrong with it."""
 
@@ -62,11 +80,15 @@ class Page:
         self.text = text
         self.mistakes: set[tuple[int, str]] = set()
         self.covered: set[int] = set()
+        self.entries: set[int] = set()  #: of lists, by their dashes, that were left out
+        self.lost = False  #: something was left out, and nobody knows what it was
         self.name = name
         self._lines = [0, *(found.end() for found in _NEWLINE.finditer(text))]
 
     def complain(self, at: int, words: str) -> None:
         line = " ".join(words.split())
+        if len(line) > _LONGEST_COMPLAINT:
+            line = _LONG_VALUE.sub(r"\1\2…\1", line)
         if len(line) > _LONGEST_COMPLAINT:
             line = line[:_LONGEST_COMPLAINT] + "…"
         self.mistakes.add((at, line if line[-1] in ".?…" else f"{line}."))
@@ -98,8 +120,23 @@ class Page:
 
     def cover(self, start: int, end: int) -> None:
         """Make one place harmless and move nothing, so that the rest can still be read."""
-        self.text = self.text[:start] + "x" * (end - start) + self.text[end:]
+        self.put(start, "x" * (end - start))
         self.covered.add(start)
+
+    def blank(self, start: int, end: int) -> None:
+        """As if nothing had been written there."""
+        self.put(start, re.sub(r"[^\r\n]", " ", self.text[start:end]))
+
+    def put(self, start: int, words: str) -> None:
+        self.text = self.text[:start] + words + self.text[start + len(words) :]
+
+    def lines(self, end: int) -> list["Line"]:
+        """Those above some place."""
+        return [
+            Line(start, self.end_of_line(start), self.text[start : self.end_of_line(start)])
+            for start in self._lines
+            if start < end
+        ]
 
     def _column(self, at: int) -> int:
         return at - self._lines[self.line(at) - 1] + 1
@@ -112,12 +149,16 @@ def decoded(text: str | bytes, name: str, largest: int = LARGEST) -> str:
         raise SequenceError(f"{name}  is larger than {words} is a page or two.")
     if isinstance(text, str):
         return text.removeprefix("\ufeff")
+    if text.count(0) * _SO_MANY > len(text):  # UTF-16, and nobody says so
+        page = Page("", name)
+        page.complain(0, _NO_UTF_8)
+        raise SequenceError(*page.complaints())
     try:
         return text.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         # `object`: a byte order mark that was taken off no longer counts in `start`
         page = Page(error.object[: error.start].decode("utf-8"), name)
-        page.complain(len(page.text), "this is not UTF-8. Save the file as UTF-8")
+        page.complain(len(page.text), _NO_UTF_8)
         raise SequenceError(*page.complaints()) from error
 
 

@@ -18,9 +18,11 @@ from sequences.page import open_regular
 
 _CHUNK = 1024 * 1024
 _LONGEST_ROW = 1024 * 1024  #: characters; more is a quote that was never closed
+_FIRST_LETTERS = 16  #: bytes that tell UTF-16
 _LONGEST_ADDRESS = 254  # RFC 5321, 4.5.3.1.3, without the angle brackets
 _MOST_COLUMNS = 1000
 _DELIMITERS = ",;\t"
+_HINT = re.compile(r'"?sep=([,;\t])"?[,;\t]*\s*')
 _ADDRESS_COLUMNS = {"e_mail", "email_address", "mail"}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 # Control characters, line ends that no editor counts as one, and bytes that no encoding explains (surrogates).
@@ -111,6 +113,14 @@ class _Lines:
         self._file = file
         self.next_row()
 
+    def skip_hint(self) -> None:
+        """`sep=;`, which one spreadsheet writes for another, is no row."""
+        start = self._file.tell()
+        if _HINT.fullmatch(self._file.readline(_LONGEST_ROW)):
+            self.number += 1
+        else:
+            self._file.seek(start)
+
     def next_row(self) -> int:
         """The line in which it starts."""
         self._room = _LONGEST_ROW
@@ -145,6 +155,7 @@ class _Lines:
 def _rows(file: TextIO, delimiter: str) -> Iterator[tuple[int, list[str] | BadRow]]:
     """Every row that is not blank, with the line it starts in. The header is the first."""
     lines = _Lines(file)
+    lines.skip_hint()
     reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
     while True:
         start = lines.next_row()
@@ -194,11 +205,24 @@ def _encoding(path: Path) -> str:
     """UTF-8 if all of it is; else what old spreadsheets write."""
     with open_regular(path) as file:
         start = file.read(_CHUNK)
-        if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            raise SequenceError(f"{path}  is UTF-16. Save it as CSV UTF-8.")
+        if what := _no_csv(start):
+            raise SequenceError(f"{path}  is {what}. Save it as CSV UTF-8.")
         if start.startswith(codecs.BOM_UTF8):
             return "utf-8-sig"
         return "utf-8" if _is_utf8(chain([start], iter(lambda: file.read(_CHUNK), b""))) else "cp1252"
+
+
+def _no_csv(start: bytes) -> str | None:
+    """What spreadsheets write besides; UTF-16 also without a mark, by the empty half of its first letters."""
+    if start.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        return "a workbook"
+    letters = start[:_FIRST_LETTERS]
+    halves = (letters[::2], letters[1::2])
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or any(
+        half and not any(half) for half in halves
+    ):
+        return "UTF-16"
+    return None
 
 
 def _is_utf8(chunks: Iterable[bytes]) -> bool:
@@ -219,6 +243,8 @@ def _opened(path: Path, encoding: str) -> TextIO:
 
 def _delimiter(file: TextIO) -> str:
     header = next((line for line in iter(lambda: file.readline(_LONGEST_ROW), "") if line.strip()), "")
+    if hint := _HINT.fullmatch(header):
+        return hint[1]
     outside = re.sub(r'"[^"]*"', "", header)
     return max(_DELIMITERS, key=outside.count)
 
@@ -228,6 +254,8 @@ def _columns(header: list[str], where: str) -> list[str]:
         raise SequenceError(
             f"{where}  no header. Begin with a line of column names, like email,first_name,company."
         )
+    while header and not header[-1].strip():  # spreadsheets like to end it with empty cells
+        header = header[:-1]
     if len(header) > _MOST_COLUMNS:
         raise SequenceError(f"{where}  {len(header):,} columns. {_MOST_COLUMNS} are the most.")
     columns = [re.sub(r"[\s-]+", "_", cell.strip().lower()) for cell in header]

@@ -7,6 +7,8 @@ from engine.sequence import KINDS, Sequence, Written
 from sequences.keys import inner_models
 
 _ID = r"^[a-z0-9][a-z0-9-]{0,63}$"
+_ONE_LINE = r"^[^\r\n]*$"
+_WORDS = ("^[a-z]", "^[A-Za-z_]")  #: a name of one word may be `true`
 _APPROVED = ["none", "first", "all"]
 #: What makes no sense without something else.
 _NEEDS = {
@@ -85,9 +87,20 @@ def _tidy(part: Any) -> Any:
         shapes.remove({"type": "null"})
         if len(shapes) == 1:
             tidy = shapes[0] | {key: value for key, value in tidy.items() if key != "anyOf"}
+    if tidy.get("type") == "string" and not {"examples", "enum", "format"} & tidy.keys():
+        tidy["type"] = _written_as(tidy.get("pattern"))
     if "patternProperties" in tidy:
         tidy["additionalProperties"] = False
     return tidy
+
+
+def _written_as(pattern: str | None) -> str | list[str]:
+    """To us every word is a text; to an editor `80` is a number, and `true` is no text."""
+    if pattern is None or pattern == _ONE_LINE:
+        return ["string", "number", "boolean"]
+    if pattern == _ID:
+        return ["string", "integer", "boolean"]
+    return ["string", "boolean"] if pattern.startswith(_WORDS) else "string"
 
 
 def _show_defaults(part: dict[str, Any], model: type[Written]) -> None:

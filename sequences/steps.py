@@ -7,6 +7,10 @@ from sequences.places import Found, Place, every_step, where
 from sequences.tree import Node
 
 _BRANCHES = ("then", "else")
+_OF_VARIANTS = ("subject", "html")
+#: Nobody ever hears of these: a picture that is loaded is no person who reads.
+_OPENS = ("open", "opens", "opened", "email_opened", "email_open", "mail_opened", "message_opened", "read")
+_REPLIES = ("reply", "replies", "replied", "answer", "answered", "email_replied", "reply_received")
 
 
 def check_kinds(root: Node) -> None:
@@ -27,7 +31,9 @@ def check_kinds(root: Node) -> None:
             step.node.told = True
         else:
             _check_strangers(keys, kinds[0], place)
-        if "wait_for" in keys and "up_to" not in keys:
+        if "wait_for" in keys:
+            _check_event(keys["wait_for"], (*step.place, "wait_for"), root)
+        if kinds == ["wait_for"] and "up_to" not in keys and not step.node.lost:
             step.node.complain(f"{place}: a wait needs an end. Write up_to: 3d", keys["wait_for"].at)
 
 
@@ -60,9 +66,29 @@ def _check_strangers(keys: dict[str, Node], kind: str, place: str) -> None:
         if templated and key in ("variants", "winner"):
             continue
         words = f'{place}: "{key}" does not belong to a step with "{kind}"'
+        if kind == "variants" and key in _OF_VARIANTS:
+            words += ". Write it into each variant"
         if kind == "template" and key == "subject":
             words += '. Write it into the file, between two lines of "---"'
         keys[key].complain(words)
+
+
+def _check_event(event: Node, place: Place, root: Node) -> None:
+    """What never comes is not waited for."""
+    if event.text in _OPENS:
+        event.complain(
+            f'{where(place, root)}: opens are not counted. Wait for a click, like clicked("report")'
+        )
+    elif event.text in _REPLIES and _stops_at_replies(root):
+        words = "a reply stops the sequence, so this never comes. What follows a reply stands in on_reply"
+        event.complain(f"{where(place, root)}: {words}")
+
+
+def _stops_at_replies(root: Node) -> bool:
+    if root.lost or ("stop" in root.keys and root.keys["stop"].troubled):
+        return False
+    stop = root.keys.get("stop")
+    return stop is None or "reply" not in stop.keys or stop.keys["reply"].text != "never"
 
 
 def check_steps(root: Node) -> None:
@@ -75,7 +101,7 @@ def check_steps(root: Node) -> None:
             _check_choose(step, root)
         if "variants" in step.node.keys:
             _check_variants(step.node.keys["variants"], (*step.place, "variants"), root)
-    if "steps" in root.keys:
+    if "steps" in root.keys and not root.lost:
         _check_first(root.keys["steps"], ("steps",), root, unsaid=True)
 
 
@@ -132,6 +158,10 @@ def _no_choice(keys: dict[str, Node]) -> str | None:
 
 
 def _check_variants(variants: Node, place: Place, root: Node) -> None:
+    if variants.entries and all(way.text for way in variants.entries):
+        words = 'should be lines like "- body: …". Files stand beside a template, like { a: 50, b: 50 }'
+        variants.complain(f"{where(place, root)} {words}")
+        variants.spoiled = True
     ways = [(number, way) for number, way in enumerate(variants.entries) if isinstance(way.value, dict)]
     for number, way in ways:
         if not {"body", "html"} & set(way.value or ()):
@@ -169,6 +199,8 @@ def _check_first(steps: Node, place: Place, root: Node, *, unsaid: bool) -> bool
     """Whoever has had no mail yet, on whatever way, needs one with a subject. True: there is a way on which none was sent."""
     for number, step in enumerate(steps.entries):
         keys = step.keys
+        if step.spoiled:
+            unsaid = False  # nobody knows what it was
         if not keys:
             continue
         here = (*place, number)
@@ -204,8 +236,14 @@ def _any_way(ways: list[tuple[Node | None, Place]], root: Node, unsaid: bool) ->
 
 def _check_subject(step: Node, place: Place, root: Node) -> None:
     keys = step.keys
-    ways = [way.keys for way in keys["variants"].entries] if "variants" in keys else [keys]
-    if not ways or any("subject" in way for way in ways) or "template" in keys or not _kinds(keys):
+    ways = [way.keys for way in keys["variants"].entries if way.keys] if "variants" in keys else [keys]
+    if (
+        not ways
+        or "subject" in keys
+        or any("subject" in way for way in ways)
+        or "template" in keys
+        or not _kinds(keys)
+    ):
         return
     words = "it starts the thread" if place == ("steps", 0) else "it may be the first that somebody gets"
     pages = [way["body"].page for way in ways if "body" in way and way["body"].page is not root.page]

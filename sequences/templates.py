@@ -3,7 +3,7 @@
 import re
 from hashlib import sha256
 from mimetypes import guess_type
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import BinaryIO
 
 from engine.errors import SequenceError
@@ -19,7 +19,10 @@ _ALONE = "lies nowhere: only a sequence that is a file has files beside it"
 _LEAVES = "leaves the folder of the sequence. Name a file that lies beside it"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}", re.ASCII)
 _LINE = r"---[ \t]*(?:\r\n|\r|\n|\Z)"
-_OPENS = re.compile(_LINE)
+_OPENS = re.compile(rf"(\s*){_LINE}")
+_ALMOST = re.compile(
+    r"\s*(?:[^\w\s]{2,}[ \t]*[\r\n]+)?[ \t]*subject[ \t]*:[^\r\n]*[\r\n]+(?:[^\r\n]*[\r\n]+){0,3}?[ \t]*[^\w\s]{2,}[ \t]*(?:[\r\n]|\Z)"
+)
 _CLOSES = re.compile(rf"(?<=[\r\n]){_LINE}")
 _HINT = 'Write subject: …, or leave out the lines with "---"'
 
@@ -61,7 +64,7 @@ class Shelf:
             variants.value = [
                 self._variant(template, name, weight, place) for name, weight in variants.keys.items()
             ]
-        elif variants.value is not None:
+        elif variants.value is not None and not variants.spoiled:
             variants.spoiled = True
             variants.complain(f"{place}: variants beside it are names and weights, like {{ a: 50, b: 50 }}")
 
@@ -75,10 +78,12 @@ class Shelf:
         elif path.name in ("", ".."):
             words |= self._words(template, str(path), place)
         else:
-            words |= self._words(template, str(path.with_name(f"{path.stem}.{name}{path.suffix}")), place)
+            beside = str(path.with_name(f"{path.stem}.{name}{path.suffix}"))
+            words |= self._words(template, beside, place, told=weight)
         return Node(page=weight.page, start=start, end=weight.end, at=start, value=words)
 
-    def _words(self, template: Node, name: str, place: str) -> Words:
+    def _words(self, template: Node, name: str, place: str, told: Node | None = None) -> Words:
+        """Complains where the file is named: beside a template, by the key of a variant."""
         try:
             path = self._find(name)
             if path not in self._read:
@@ -86,7 +91,7 @@ class Shelf:
                 self._read[path] = self._take(path, name)
             return self._read[path]
         except Unreadable as error:
-            template.complain(f'{place}: "{name}" {error}')
+            (told or template).complain(f'{place}: "{name}" {error}')
         except SequenceError as error:
             self.broken += error.complaints
         return _lost(template)
@@ -96,8 +101,11 @@ class Shelf:
         if self._folder is None:
             raise Unreadable(_ALONE)
         path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or "\\" in name:
+        parts = PureWindowsPath(name)  # it knows both signs between folders
+        if path.is_absolute() or parts.drive or parts.root or ".." in parts.parts:
             raise Unreadable(_LEAVES)
+        if "\\" in name:
+            raise Unreadable('has a "\\" in it. Write "/" between folders')
         try:
             home, found = self._folder.resolve(), (self._folder / path).resolve()
         except (OSError, RuntimeError, ValueError) as error:  # a link to itself, a NUL
@@ -169,16 +177,25 @@ def _lost(template: Node) -> Words:
 def _understand(page: Page) -> Words:
     """Between two lines of `---` the subject, below them the words."""
     opens = _OPENS.match(page.text)
+    if not opens and _ALMOST.match(page.text):
+        at = len(page.text) - len(page.text.lstrip())
+        page.complain(
+            at, 'the front matter stands between two lines of three dashes. Write "---" above and below it'
+        )
+        return {key: _body(page, 0, spoiled=True) for key in ("subject", "body")}
     if not opens:
         return {"body": _body(page, 0)}
     closes = _CLOSES.search(page.text, opens.end())
     if not closes:
-        page.complain(0, 'this "---" begins the front matter, and no other ends it. Write "---" below it')
+        page.complain(
+            opens.end(1), 'this "---" begins the front matter, and no other ends it. Write "---" below it'
+        )
         return {key: _body(page, 0, spoiled=True) for key in ("subject", "body")}
     body = _body(page, closes.end())
+    page.blank(0, opens.end())
     front = read_tree(page, closes.start(), _HINT)
-    if front is None or not isinstance(front.value, dict):
-        if front is not None:
+    if front is None or front.lost or not isinstance(front.value, dict):
+        if front is not None and not front.lost:
             page.complain(front.start, 'the front matter should be lines like "key: value"')
         return {"subject": _body(page, 0, spoiled=True), "body": body}
     for key in list(front.keys):

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import yaml
 
 from sequences.page import LOST, MOST_ALIKE, UNREADABLE, Page
+from sequences.stumbles import Stumble, explain, leave_out, quoted
 
 _DEEPEST = 20
 _MOST = 10_000  #: words, lists and mappings in one file; a hundred steps need a tenth of it
@@ -44,7 +45,10 @@ class Node:
         """What was meant, perhaps. Nobody reads hundreds of guesses, and each of them takes its time."""
         if len(word) > _LONGEST_WORD or len(self.page.mistakes) > _MOST_GUESSES:
             return None
-        return next(iter(get_close_matches(word, list(islice(known, _MOST_KNOWN)), n=1, cutoff=cutoff)), None)
+        spelt = {each.lower(): each for each in islice(known, _MOST_KNOWN)}
+        return next(
+            (spelt[each] for each in get_close_matches(word.lower(), spelt, n=1, cutoff=cutoff)), None
+        )
 
     @property
     def text(self) -> str | None:
@@ -64,6 +68,12 @@ class Node:
         """Complained about already, it or something in it."""
         inner = self.value.values() if isinstance(self.value, dict) else self.entries
         return self.told or self.spoiled or self.lost or any(each.troubled for each in inner)
+
+    @property
+    def gaps_in_it(self) -> bool:
+        """Something in it could not be read."""
+        inner = self.value.values() if isinstance(self.value, dict) else self.entries
+        return self.spoiled or any(each.gaps_in_it for each in inner)
 
     def plain(self) -> Any:
         """Texts, lists and mappings, as a model reads them."""
@@ -99,13 +109,28 @@ class _UnquotedGap(Exception):
         self.flow = flow
 
 
+class _Stumbled(Exception):
+    """Here is no YAML; there may be some below."""
+
+    def __init__(self, stumble: Stumble) -> None:
+        super().__init__()
+        self.stumble = stumble
+
+
 def read_tree(page: Page, end: int | None = None, hint: str = _HINT) -> Node | None:
-    """What the file says, down to some place in it, or None if it breaks off."""
+    """What the file says, down to some place in it, as far as it can be read; or None."""
     for _ in range(MOST_ALIKE):
+        told = set(page.mistakes)
         try:
             return _Builder(page, hint).read(end)
         except _UnquotedGap as gap:
             _quote(gap, page)
+        except _Stumbled as error:
+            # What was told behind it was a consequence, or will be told again.
+            page.mistakes = {each for each in page.mistakes if each in told or each[0] < error.stumble.broken}
+            page.complain(error.stumble.at, error.stumble.words)
+            if not leave_out(page, error.stumble, len(page.text) if end is None else end):
+                return None
         except _Enough:
             return None
     return None
@@ -117,12 +142,8 @@ def _quote(gap: _UnquotedGap, page: Page) -> None:
     if gap.flow and (found := re.compile("[}%]}").search(page.text, gap.at, end)):
         end = found.end()
     words = re.split(r"\s#", page.text[gap.at : end])[0].strip()
-    page.complain(gap.at, f"text that begins with a gap needs quotes. Put quotes around it: {_quoted(words)}")
+    page.complain(gap.at, f"text that begins with a gap needs quotes. Put quotes around it: {quoted(words)}")
     page.cover(gap.at, end)
-
-
-def _quoted(words: str) -> str:
-    return f"'{words}'" if '"' in words else f'"{words}"'
 
 
 class _Builder:
@@ -134,6 +155,7 @@ class _Builder:
         self._root: Node | None = None
         self._open: list[_Open] = []
         self._count = 0
+        self._last: tuple[int, int] | None = None  #: the text that was read last
 
     def read(self, end: int | None) -> Node:
         loader: Any = yaml.BaseLoader(self._page.text[:end])
@@ -146,6 +168,7 @@ class _Builder:
             self._give_up(loader.get_mark().index, r"no such character. Write \\ for a backslash")
         if self._root is None or self._root.value is None:
             self._give_up(0, f"there is nothing in it. {self._hint}")
+        self._root.lost |= self._page.lost
         return self._root
 
     def _take(self, event: Any) -> bool:
@@ -170,6 +193,7 @@ class _Builder:
         node.spoiled = at in self._page.covered
         self._refuse_references(event, node)
         if isinstance(event, yaml.ScalarEvent):
+            self._last = (node.start, node.end)
             self._write(event, node)
         elif isinstance(event, yaml.CollectionStartEvent):
             node.value = {} if isinstance(event, yaml.MappingStartEvent) else []
@@ -240,6 +264,7 @@ class _Builder:
         if outer.key is None:
             return
         if first := mapping.get(outer.key):
+            first.told = True
             line = self._page.line(first.at)
             self._page.complain(
                 node.at, f'"{outer.key}" is here twice, first in line {line}. Keep one of them'
@@ -248,60 +273,13 @@ class _Builder:
             mapping[outer.key] = node
 
     def _stumble(self, error: yaml.MarkedYAMLError) -> NoReturn:
-        told = f"{error.context}: {error.problem}"
-        where, words = next(
-            (rest for sign, *rest in _STUMBLES if sign in told), ("problem", f"no YAML: {told}")
-        )
-        mark = error.context_mark if where == "context" else error.problem_mark
-        at = mark.index if mark else 0
-        start, line = self._page.line_text(error.problem_mark.index if error.problem_mark else at)
-        if found := _UNQUOTED_GAP.match(line):
+        stumble = explain(error, self._page, self._last)
+        start, line = self._page.line_text(error.problem_mark.index if error.problem_mark else 0)
+        is_gap = not stumble.is_text_out_of_place and "'\\t'" not in (error.problem or "")
+        if is_gap and (found := _UNQUOTED_GAP.match(line)):
             raise _UnquotedGap(start + found.start(1), flow=False)
-        sign = self._page.text[at : at + 1]
-        self._give_up(at, "a tab. Write spaces" if sign == "\t" else words.replace("SIGN", sign))
+        raise _Stumbled(stumble)
 
     def _give_up(self, at: int, words: str) -> NoReturn:
         self._page.complain(at, words)
         raise _Enough
-
-
-#: What PyYAML says, where to point, and what an author can do about it.
-_STUMBLES = (
-    ("scanning an alias", "context", 'text cannot begin with "SIGN". Put quotes around it'),
-    ("scanning an anchor", "context", 'text cannot begin with "SIGN". Put quotes around it'),
-    (" a tag", "context", 'text cannot begin with "SIGN". Put quotes around it'),
-    ("scanning a directive", "context", 'text cannot begin with "SIGN". Put quotes around it'),
-    ("undefined tag handle", "problem", 'text cannot begin with "SIGN". Put quotes around it'),
-    ("mapping keys are not allowed", "problem", 'text cannot begin with "SIGN". Put quotes around it'),
-    ("cannot start any token", "problem", 'text cannot begin with "SIGN". Put quotes around it'),
-    ("could not find expected ':'", "context", 'a line without a colon. Write "key: value"'),
-    (
-        "mapping values are not allowed",
-        "problem",
-        'a colon that has no place here. Put quotes around text with ": " in it, or check the indentation',
-    ),
-    ("sequence entries are not allowed", "problem", 'a list cannot begin here. Put "-" below its key'),
-    (
-        "unknown escape character",
-        "problem",
-        r"no such escape. Write \\ for a backslash, or use single quotes",
-    ),
-    (
-        "expected escape sequence",
-        "problem",
-        r"no such escape. Write \\ for a backslash, or use single quotes",
-    ),
-    ("scanning a quoted scalar", "context", "this quote is never closed. Close it"),
-    ("scanning a block scalar", "problem", 'after "|" a new line begins. Write the text below it'),
-    (
-        "parsing a flow",
-        "context",
-        'this "SIGN" is not finished. Close it, and put commas between its entries',
-    ),
-    (
-        "parsing a block",
-        "problem",
-        "this does not fit what is above it. Check the indentation and the quotes",
-    ),
-    ("expected '<document start>'", "problem", "this does not fit what is above it. Check the indentation"),
-)

@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from engine.hours import parse_country
 from engine.measures import parse_windows
 from engine.sequence import Sequence
 from sequences.keys import is_list_of_rules, model_at
@@ -15,6 +16,7 @@ _NEEDED = frozenset({"name", "from", "steps", "body", "then", "else", "choose", 
 )
 _BRANCHES = frozenset({"then", "else"})
 _TEXTS = frozenset({"subject", "body", "html"})
+_SPOKEN = tuple((key,) for key in ("name", "owner", "signature", "task", "assign", *sorted(_TEXTS)))
 _LONGEST_MEASURE = 300
 #: Everything else is a duration, a date, a rate: short, and not to be searched for one when it is not.
 _WORDY = _TEXTS.union(
@@ -30,6 +32,8 @@ _WRONG_SHAPE = {
     "model_attributes_type": 'should be lines like "key: value"',
     "union_tag_invalid": "should be a word or a list",
 }
+_CODE = 3  #: letters; a longer word is no code
+_HOLIDAYS = ("recipient", "none")
 _WRONG_NAME = {
     "id": 'is no id. Write small letters, digits and dashes, like "first-note"',
     "pool": 'is no pool. Write small letters, digits and dashes, like "team-a"',
@@ -40,6 +44,7 @@ _WRONG_NAME = {
 
 def build(root: Node) -> Sequence | None:
     _check_texts(root, (), root)
+    _check_countries(root)
     try:
         return Sequence.model_validate(root.plain())
     except ValidationError as error:
@@ -74,7 +79,7 @@ def _words(mistake: dict[str, Any], place: Place, node: Node, root: Node) -> str
     kind, context, is_key = mistake["type"], mistake.get("ctx", {}), mistake["loc"][-1:] == ("[key]",)
     here = where(place, root) or "a sequence"
     if kind in _WRONG_SHAPE:
-        return f"{here} {_WRONG_SHAPE[kind]}"
+        return f"{here} {_advice_on_shape(kind, place, node)}"
     if kind == "tuple_type":
         return f"{here} should be a list. {_as_list(place, node)}"
     if kind in ("string_too_short", "too_short"):
@@ -90,7 +95,18 @@ def _words(mistake: dict[str, Any], place: Place, node: Node, root: Node) -> str
         return f'{here}: "{node.text}" is too {word}. {context.get("ge", context.get("le")):,} is the {end}'
     if kind == "value_error" and (node.text is not None or model_at(place)):
         return f"{here}: {context['error']}"
+    if place[-1:] in (("windows",), ("within",)):
+        return f"{here} should be a line or a list of lines. Write mon-fri 09:00-17:00"
     return f"{here} should be text" if kind == "value_error" else f"{here}: {mistake['msg']}"
+
+
+def _advice_on_shape(kind: str, place: Place, node: Node) -> str:
+    advice = _WRONG_SHAPE[kind]
+    if place == ("from",) and isinstance(node.value, list):
+        return f"{advice}. For several mailboxes write {{ pool: NAME }}, and list them in config.yaml"
+    if place == ("approval",) and node.entries and all(each.text for each in node.entries):
+        return f"{advice}. Write {{ steps: [{', '.join(each.text or '' for each in node.entries)}] }}"
+    return advice
 
 
 def _as_list(place: Place, node: Node) -> str:
@@ -149,18 +165,59 @@ def _tell_windows(node: Node, place: Place, root: Node) -> None:
                 line.complain(f"{here}: {error}")
 
 
+def _check_countries(root: Node) -> None:
+    """Only who knows the world's calendars knows whether there is one."""
+    place: Place = ("schedule", "holidays")
+    nodes = list(along(place, root))
+    if len(nodes) <= len(place) or any(each.spoiled for each in nodes):
+        return
+    node = nodes[-1]
+    if node.text and node.text not in _HOLIDAYS:
+        _check_country(node, place, root, alone=True)
+    for number, each in enumerate(node.entries):
+        if each.text and not each.told:
+            _check_country(each, (*place, number), root, alone=False)
+
+
+def _check_country(node: Node, place: Place, root: Node, *, alone: bool) -> None:
+    text = (node.text or "").strip()
+    if words := _no_country(text, node.nearest(text, _HOLIDAYS), alone=alone):
+        node.complain(f'{where(place, root)}: "{text}" {words}')
+        node.spoiled = True
+
+
+def _no_country(text: str, near: str | None, *, alone: bool) -> str | None:
+    if text.lower() in ("no", "false", "off") and text != "NO":
+        return "is no country. Write none, or NO for Norway"
+    if near and len(text) > _CODE:
+        return f"is no country. Did you mean {'' if alone else 'holidays: '}{near}?"
+    try:
+        code = parse_country(text)
+    except ValueError as error:
+        return str(error).partition('" ')[2]
+    return None if code == text else f"is no code of a country. Write {code}"
+
+
 # --- what needs no parsing to be wrong ---
 
 
 def _check_texts(node: Node, place: Place, root: Node) -> None:
     if node.spoiled:
         return
-    if isinstance(node.value, dict):
+    if node.value == {} and place[:1] == ("tests",) and len(place) == len(("tests", 0)):
+        node.complain(f"{where(place, root)} is empty. Write name, start, recipient and expect")
+        node.spoiled = True
+    elif node.value and place[-1:] in _SPOKEN and node.page.text.startswith("{", node.start):
+        node.complain(f'{where(place, root)} should be text. What begins with "{{" needs quotes around it')
+        node.spoiled = True
+    elif isinstance(node.value, dict):
         for name, inner in node.value.items():
             _check_texts(inner, (*place, name), root)
     elif isinstance(node.value, list) and node.value:
         for number, inner in enumerate(node.value):
             _check_texts(inner, (*place, number), root)
+    elif node.told and node.value == []:
+        pass  # it does not belong there
     elif words := _objection(node.value, place, root):
         node.complain(words)
         node.spoiled = node.value != []
@@ -168,6 +225,8 @@ def _check_texts(node: Node, place: Place, root: Node) -> None:
 
 def _objection(value: object, place: Place, root: Node) -> str | None:
     key = next((part for part in reversed(place) if isinstance(part, str)), "")
+    if value is None and root.lost:
+        return None  # it may have been what could not be read
     if value is None:
         return _empty(place, where(place, root))
     if len(place) > 1 and place[-2] in _OF_PEOPLE:
@@ -180,5 +239,7 @@ def _objection(value: object, place: Place, root: Node) -> str | None:
 
 
 def _empty(place: Place, here: str) -> str:
+    if place[-1] == "weight":
+        return f"{here} is empty. Write a number, like 50"
     advice = "Write something" if place[-1] in _NEEDED else "Write something, or leave it out"
     return f"{here} is empty. {advice}"

@@ -431,16 +431,22 @@ class Drafts:
 
     def next_due(self) -> datetime | None:
         """When the clock has to be looked at again: the next letter's hour, or the next absence's end."""
-        waiting = _is(DraftState.SCHEDULED), wanted()
-        due = select(draft.c.send_at).where(*waiting).order_by(draft.c.send_at).limit(1)
         awake = (
             select(draft.c.held_until)
             .where(_is(DraftState.HELD), draft.c.held_until.is_not(None))
             .order_by(draft.c.held_until)
             .limit(1)
         )
-        hours = [hour for hour in (self._db.scalar(due), self._db.scalar(awake)) if hour is not None]
+        hours = [hour for hour in (self.next_hour(), self._db.scalar(awake)) if hour is not None]
         return min(hours, default=None)
+
+    def next_hour(self) -> datetime | None:
+        """When the next letter leaves, if nothing comes between."""
+        waiting = _is(DraftState.SCHEDULED), wanted()
+        first: datetime | None = self._db.scalar(
+            select(draft.c.send_at).where(*waiting).order_by(draft.c.send_at).limit(1)
+        )
+        return first
 
     def _sweep(
         self, move: Move, state: DraftState, where: ColumnElement[bool], *, why: str, **values: Any

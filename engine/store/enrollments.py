@@ -5,14 +5,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, case, func, literal_column, or_, select, update
+from sqlalchemy import ARRAY, Row, Text, bindparam, case, func, literal_column, or_, select, update
 
 from engine.ids import answer_label
 from engine.model import Enrollment
 from engine.sequence import Sequence
-from engine.states import FINISH, PAUSE, RESUME, STOP, DraftState, EnrollmentState, StopReason
+from engine.states import (
+    FINISH,
+    PAUSE,
+    RESUME,
+    STOP,
+    DraftState,
+    EnrollmentState,
+    HoldReason,
+    StopReason,
+)
 from engine.store.moves import Desk
 from engine.store.tables import draft, enrollment, message, sequence_version, thread, thread_label
+from engine.store.threads import FAILED
 from engine.winner import Score
 
 _FIELDS = [enrollment.c[name] for name in Enrollment.__dataclass_fields__]
@@ -54,6 +64,18 @@ class Enrollments:
         rows: Iterable[Any] = self._db.execute(found.order_by(enrollment.c.id))
         return [Life(_record(row), row.updated_at) for row in rows]
 
+    def away_without_end(self, contact: str) -> list[Life]:
+        """Wherever this person's letter waits until a human says that they are back, and since when."""
+        held = draft.c.state == DraftState.HELD, draft.c.outcome == HoldReason.OUT_OF_OFFICE
+        found = (
+            select(*_FIELDS, draft.c.updated_at.label("since"))
+            .join(draft, draft.c.enrollment_id == enrollment.c.id)
+            .where(enrollment.c.contact == contact, enrollment.c.state == EnrollmentState.ACTIVE)
+            .where(*held, draft.c.held_until.is_(None))
+        )
+        rows: Iterable[Any] = self._db.execute(found.order_by(enrollment.c.id))
+        return [Life(_record(row), row.since) for row in rows]
+
     def living_at(self, key: str) -> list[str]:
         """Everybody at this address, or at this domain, whom a sequence speaks to now."""
         theirs = (
@@ -86,6 +108,17 @@ class Enrollments:
         made = self._desk.insert_all(enrollment, [_values(each) | times for each in new])
         self._desk.note(enrollment, "create", made, {each.id: each.reason for each in new})
         return {row.id for row in made}
+
+    def one_by_one(self, doors: Collection[str]) -> None:
+        """Until this transaction is over nobody else goes through any of these doors.
+
+        SQLite has one writer at a time anyway.
+        """
+        if doors and self._db.dialect.name == "postgresql":
+            turns = func.unnest(bindparam("doors", sorted(set(doors)), type_=ARRAY(Text))).column_valued(
+                "door"
+            )
+            self._db.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(turns, 0)))).all()
 
     def of_all(self, sequence: str, contacts: Collection[str]) -> dict[str, Life]:
         """These people's latest lives in this sequence."""
@@ -128,9 +161,15 @@ class Enrollments:
         return {inbox: found.get(inbox, (None, 0)) for inbox in inboxes}
 
     def failures(self, sequence: str, reason: StopReason) -> int:
-        """How many lives in it ended so."""
-        ended = enrollment.c.sequence == sequence, enrollment.c.reason == reason
-        return self._db.scalar(select(func.count()).select_from(enrollment).where(*ended)) or 0
+        """In how many conversations of it a letter failed so. Whoever was stopped along with somebody is none."""
+        failed = (
+            select(func.count())
+            .select_from(thread_label)
+            .join(thread, thread.c.id == thread_label.c.thread_id)
+            .join(enrollment, enrollment.c.id == thread.c.enrollment_id)
+            .where(thread_label.c.label == f"{FAILED}{reason}", enrollment.c.sequence == sequence)
+        )
+        return self._db.scalar(failed) or 0
 
     def letters(self, sequence: str) -> int:
         """How many have left."""

@@ -12,6 +12,9 @@ from engine.states import DRAFT_ENDS
 from engine.store.moves import Desk
 from engine.store.tables import draft, enrollment, inbox, message, thread, thread_label
 
+#: What the label of a conversation begins with in which a letter came back, or was called spam.
+FAILED = "failed:"
+
 _FIELDS = [thread.c[name] for name in Thread.__dataclass_fields__]
 
 
@@ -117,6 +120,10 @@ class Threads:
 
     def tag_all(self, labels: Collection[tuple[str, str]]) -> None:
         self._desk.insert_all(thread_label, [{"thread_id": one, "label": label} for one, label in labels])
+
+    def note_failure(self, thread_id: str, how: str) -> None:
+        """A letter of this conversation came back, or was called spam."""
+        self.tag(thread_id, f"{FAILED}{how}")
 
     def labels(self, thread_id: str) -> list[str]:
         found = select(thread_label.c.label).where(thread_label.c.thread_id == thread_id)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from html import unescape
 from html.parser import HTMLParser
 from time import perf_counter
@@ -12,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engine.errors import Refused
-from engine.markup import Parts, html_part, letter_parts, text_of
+from engine.markup import Parts, check_html, html_part, letter_parts, text_of
 from engine.render import TemplateMistake, render
 
 #: An empty cell says nothing, and is handled before it gets here.
@@ -414,6 +415,99 @@ def test_what_anybody_is_called_can_be_read_without_html(value):
 def test_nobody_can_switch_it_off(template):
     with pytest.raises(TemplateMistake):
         html_part(template, {"x": "<b>"})
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("<a href={{ x }}>a</a>", 'put quotes around the gap: href="'),
+        ("<p onclick={{ x }}>a</p>", "a gap has no place in onclick"),
+        ('<p ONCLICK="f({{ x }})">a</p>', "a gap has no place in onclick"),
+        ('<p style="color: {{ x }}">a</p>', "a gap has no place in style"),
+        ('<iframe srcdoc="{{ x }}"></iframe>', "a gap has no place in srcdoc"),
+        ('<img srcset="{{ x }} 2x">', "a gap has no place in srcset"),
+        ("<p {{ x }}>a</p>", "a gap is no attribute"),
+        ('<p data-{{ x }}="a">a</p>', "a gap is no attribute"),
+        ("<{{ x }}>a</p>", "a gap is no name of a tag"),
+        ("<p>a</{{ x }}>", "a gap is no name of a tag"),
+        ("<h{{ x }}>a</h1>", "a gap is no name of a tag"),
+        ("<p>a</p {{ x }}>", "a gap stands where nobody sees it"),
+        ("<script>{{ x }}</script>", "a gap has no place in <script>"),
+        ("<script/>{{ x }}", "a gap has no place in <script>"),
+        ("<STYLE>p { color: {{ x }} }</STYLE>", "a gap has no place in <style>"),
+        ("<p>a</p><!-- {{ x }} -->", "a gap has no place in a comment"),
+        ("<!doctype {{ x }}><p>a</p>", "a gap stands where nobody sees it"),
+        ('<a href="javascript:{{ x }}">a</a>', 'a gap has no place behind "javascript:"'),
+        ('<a href="java&#115;cript:{{ x }}">a</a>', 'a gap has no place behind "javascript:"'),
+        ('<p>a</p><a title="b" href="{{ x }}', 'a gap stands behind a "<" that no ">" ends'),
+        ("<p>1 <b and {{ x }}", 'a gap stands behind a "<" that no ">" ends'),
+    ],
+)
+def test_a_gap_where_a_value_would_be_more_than_a_value_is_a_mistake(template, words):
+    with pytest.raises(TemplateMistake, match=re.escape(words)) as caught:
+        check_html(f"<p>Hello {{{{ y }}}}\n{{% if y\n %}}</p>{{% endif %}}{template}")
+    assert caught.value.line == 3
+    with pytest.raises(Refused, match=re.escape(words)):
+        html_part(template, {"x": "x"})
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        '<a href="{{ x }}">{{ y }}</a>',
+        "<a href='https://acme.example/{{ x }}?a={{ y | urlencode }}'>a</a>",
+        '<a href="tel:{{ x }}">a</a><img src="cid:{{ x }}" alt="{{ y }}">',
+        '<table width="{{ x }}"><tr><td aria-label="{{ y }} > {{ x }}">1 < 2, {{ x }}</td></tr></table>',
+        "<!-- don't --><style>p > a { color: red }</style><p>{{ x }}</p>",
+        "<script>if (a<b) f('x')</script><title>{{ x }}</title>{{ y }}",
+        '<p{% if x %} title="{{ x }}"{% endif %}>a</p>',
+        "<!--[if mso]><p>a</p><![endif]--><p>{{ x }}</p>",
+        "<a b",
+    ],
+)
+def test_where_a_value_stays_a_value_it_may_stand(template):
+    check_html(template)
+    assert html_part(template, {"x": "x", "y": "y"})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "javascript:alert(1)",
+        " JaVaScript:alert(1)",
+        "java\tscript:x",
+        "data:text/html,x",
+        "vbscript:x",
+        "tel:1",
+        "",
+    ],
+)
+def test_a_value_is_no_link_to_anywhere_but_the_web(value):
+    with pytest.raises(Refused, match="a link would lead"):
+        html_part('<p>Hi</p><a href="{{ x }}">a</a>', {"x": value})
+
+
+@pytest.mark.parametrize(
+    "value", ["https://a.example/?b=1&c=2", "http://a.example", "mailto:a@b.example", "a.example"]
+)
+def test_a_value_may_be_a_link_to_the_web(value):
+    html = html_part('<a href="{{ x }}">a</a>', {"x": value})
+
+    assert tags(html) == [f"a href={value}"]
+
+
+def test_an_html_without_end_is_read_or_refused_at_once():
+    began = perf_counter()
+    for tangled in (
+        '<a "' * 20_000,
+        "<script>" * 10_000,
+        "<!--" * 20_000,
+        "<p>{{ x }}" * 1000,
+        "<a b='" * 15_000,
+    ):
+        with suppress(Refused):
+            check_html(tangled + "{{ x }}")
+    assert perf_counter() - began < 5
 
 
 def test_html_without_anything_in_it_is_refused():

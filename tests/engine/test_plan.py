@@ -250,6 +250,89 @@ def test_a_task_stalls_nothing_unless_it_says_so():
     assert _next((task, bump), ended, MONDAY + 5 * DAY).send_at == MONDAY + 7 * DAY
 
 
+# --- what was passed ---
+
+LAST = {"id": "last", "after": "1d", "body": "Last"}
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        {"id": "new", "after": "1d", "body": "New"},
+        {"id": "new", "task": "Call"},
+        {"id": "new", "webhook": "https://crm.example.com/hook"},
+        {"id": "new", "wait_for": "ping", "up_to": "9d", "then": [{"id": "then", "body": "It came"}]},
+        {"id": "new", "wait_for": "ping", "up_to": "1d", "else": [{"id": "late", "body": "It did not"}]},
+        {"id": "new", "choose": [{"else": [{"id": "chosen", "body": "New"}]}]},
+    ],
+    ids=["mail", "task", "webhook", "wait", "wait that is over", "choice"],
+)
+def test_nobody_goes_back_for_a_step_that_stands_before_where_they_are(new):
+    bump = {"id": "bump", "after": "2d", "body": "Bump"}
+    past = History(said=_said(opener=MONDAY, bump=MONDAY + 2 * DAY))
+    planned = _next((new, bump, LAST), past, MONDAY + 2 * DAY)
+    assert (planned.step, planned.send_at) == ("last", MONDAY + 3 * DAY)
+    assert _next((new, bump), past, MONDAY + 2 * DAY) == NothingLeft()
+
+
+def test_nobody_goes_back_for_a_condition_that_has_come_true():
+    steps = ({"id": "proof", "if": "team", "body": "Proof"}, {"id": "bump", "body": "Bump"}, LAST)
+    past = History(said=_said(opener=MONDAY, bump=MONDAY))
+    assert _next(steps, past, team="red").step == "last"
+    assert _next(steps, History(said=_said(opener=MONDAY)), team="red").step == "proof"
+
+
+def test_what_is_new_inside_a_way_that_was_left_is_passed_too():
+    ways = [{"else": [{"id": "way", "body": "Way"}, {"id": "new", "body": "New"}]}]
+    steps = ({"id": "angle", "choose": ways}, {"id": "bump", "body": "Bump"}, LAST)
+    assert _next(steps, History(said=_said(opener=MONDAY, way=MONDAY))).step == "new"
+    assert _next(steps, History(said=_said(opener=MONDAY, way=MONDAY, bump=MONDAY))).step == "last"
+
+
+def test_a_wait_that_was_lived_through_still_counts():
+    wait = {"id": "wait", "wait_for": "ping", "up_to": "3d"}
+    call = {"id": "call", "task": "Call"}
+    past = History(said=_said(opener=MONDAY), done=(Done("call", MONDAY + 3 * DAY),))
+    assert _next((wait, call, LAST), past, MONDAY + 3 * DAY).send_at == MONDAY + 4 * DAY
+    came = replace(past, happened=(Happened("ping", None, MONDAY + DAY),), done=(Done("call", MONDAY + DAY),))
+    assert _next((wait, call, LAST), came, MONDAY + DAY).send_at == MONDAY + 2 * DAY
+    never = replace(past, done=(Done("call", MONDAY),))  # the wait was put in after that
+    assert _next((wait, call, LAST), never).send_at == MONDAY + DAY
+
+
+def test_a_task_that_became_blocking_when_it_was_passed_keeps_nobody():
+    task = {"id": "call", "task": "Call", "blocking": "true"}
+    past = History(said=_said(opener=MONDAY, bump=MONDAY + DAY), done=(Done("call", MONDAY),))
+    assert _next((task, {"id": "bump", "body": "Bump"}, LAST), past, MONDAY + DAY).step == "last"
+
+
+# --- whose holidays ---
+
+MAY = MONDAY.replace(month=5, day=17, year=2027)  # a Monday, and Norway's day
+HERE = {"timezone": "Europe/Oslo", "windows": "mon-fri 09:00-17:00", "holidays": "recipient"}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "variables", "off"),
+    [
+        (HERE, {"timezone": "America/New_York"}, False),
+        (HERE, {"timezone": "Europe/Oslo"}, True),
+        (HERE, {"timezone": "America/New_York", "country": "NO"}, True),
+        (HERE, {"timezone": "Europe/Oslo", "country": "US"}, False),
+        (HERE, {}, False),
+        (HERE | {"timezone": "recipient", "fallback_timezone": "Europe/Oslo"}, {}, False),
+        (HERE | {"timezone": "recipient"}, {"timezone": "Europe/Oslo"}, True),
+    ],
+)
+def test_holidays_are_those_of_the_persons_own_country_or_clock(schedule, variables, off):
+    someone = replace(enrollment(**variables), created_at=MAY)
+    planned = plan(sequence(schedule=schedule), someone, History(), MAY)
+    assert ("holiday" in planned.reason) is off
+
+
+# --- variants and approval ---
+
+
 def test_a_variant_is_the_same_for_the_same_person_and_weighted():
     ways = [
         {"weight": "3", "id": "a", "subject": "A", "body": "a"},

@@ -21,6 +21,8 @@ from engine.render import (
     names_in,
     pieces,
     render,
+    says_nothing,
+    unquoted,
 )
 
 LONG = "x" * 100_000
@@ -347,12 +349,13 @@ def test_the_names_in_a_condition(condition, names):
 @pytest.mark.parametrize(
     ("condition", "words"),
     [
-        ("", "unexpected"),
-        ("a ==", "unexpected"),
+        ("", "its end is missing"),
+        ("a ==", "its end is missing"),
         ('industry = "saas"', "Write =="),
-        ("a b", "odd b"),
+        ("a b", "a name has no blanks in it. Write a_b"),
+        ('a "b"', "odd b"),
         ("a }} {{ b", "odd }}"),
-        ("a %}x{% if b", "unexpected"),
+        ("a %}x{% if b", "odd }"),
         ("range(3)", r"range\(\) is not for letters"),
         ('headcount.ljust(9) == ""', r"\.ljust\(\) is not for letters"),
         ("name | random", '"random" is not for letters'),
@@ -360,7 +363,41 @@ def test_the_names_in_a_condition(condition, names):
         ("name.upper == 'IDA'", r"write \.upper\(\)"),
         ("headcount >= 1000", r"headcount is a text. Write headcount \| int >= 1000"),
         ('headcount > "80"', r"Write headcount \| int > 80"),
-        ("80 == headcount", r"Write headcount \| int == 80"),
+        ("80 == headcount", r"Write 80 == headcount \| int"),
+        ("80 < headcount", r"Write 80 < headcount \| int$"),
+        ("1000 >= headcount", r"Write 1000 >= headcount \| int$"),
+        ("10 < headcount < 80", r"Write 10 < headcount \| int < 80$"),
+        ("headcount | int > '80'", r"a number is compared with a text. Write headcount \| int > 80$"),
+        ("headcount | int > limit", r"Write headcount \| int > limit \| int$"),
+        ("headcount | int == 'many'", "a number is compared with a text$"),
+        ("industry | lower == 3", "a number is compared with a text$"),
+        ("1e999 == headcount", "beyond all reason"),
+        (
+            "industry == 'a' or 'b'",
+            r'"b" alone compares nothing, and is always so. Write industry in \["a", "b"\]',
+        ),
+        ("industry != 'a' and 'b'", r'Write industry not in \["a", "b"\]'),
+        ("industry == 'a' or 'b' or 'c'", '"b" alone'),
+        ("not (industry or 'b')", 'like name == "b"'),
+        ("industry in ['a' 'b']", "a comma is missing before 'b'"),
+        ("industry == ['a', 'b']", r'a text is never a list. Write industry in \["a", "b"\]'),
+        ("industry != None", "Ask for industry, or not industry"),
+        ("industry.name == 'x'", "industry is a text and has no name"),
+        ("industry['name'] == 'x'", "industry is a text and has no name"),
+        ("first-name == 'Ida'", 'a name has no "-" in it. Write first_name'),
+        ("industry | int(base=99) == 1", 'the filter "int" is not used like this'),
+        ("a && b", '"&&" means nothing here. Write and$'),
+        ("a || b", r'"\|\|" means nothing here. Write or$'),
+        ("a AND b", '"AND" means nothing here. Write it in small letters'),
+        ("NOT a", '"NOT" means nothing here. Write it in small letters'),
+        ("a <> 'b'", '"<>" means nothing here. Write !='),
+        ("a === 'b'", '"===" means nothing here. Write =='),
+        ("a == \u201cb\u201d", 'Write straight quotes, like "saas"'),
+        ("!a", '"!" means nothing here. Write not'),
+        ("a contains 'x'", 'Write "night" in title'),
+        ("if a", 'leave out "if"'),
+        ("(a", "a bracket is not closed"),
+        ("a == 'b", "a quote has no partner"),
         ("a" * 3000, "3,000 characters"),
     ],
 )
@@ -370,6 +407,83 @@ def test_what_is_no_condition_is_a_mistake_before_anybody_is_judged(condition, w
     assert caught.value.line == 1
     with pytest.raises(TemplateMistake):
         holds(condition, {})
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("{{first name}}", "a name has no blanks in it. Write first_name"),
+        ("{{ first-name }}", 'a name has no "-" in it. Write first_name'),
+        ("{{ a }", 'what begins with "{{" ends with "}}"'),
+        ("{{", 'what begins with "{{" ends with "}}"'),
+        ("{{ a", 'what begins with "{{" ends with "}}"'),
+        ("{{{ a }}}", "two braces are enough"),
+        ("{{ \u201ca\u201d }}", "Write straight quotes"),
+        ("{{ }}", "something is missing in the gap"),
+        ("{{ a | default('x' }}", "a bracket is not closed"),
+        ("{% if a && b %}x{% endif %}", '"&&" means nothing here. Write and$'),
+        ("{% if a = 'b' %}x{% endif %}", '"=" compares nothing. Write =='),
+        ("{% if a % }x{% endif %}", 'what begins with "{%" ends with "%}"'),
+        ("{% if a %}x", "an {% if %} has no {% endif %}"),
+        ("{% If a %}x{% endif %}", "there is no {% If %}. Write {% if %}"),
+        ("{% if a %}x{% elseif b %}y{% endif %}", "there is no {% elseif %}. Write {% elif %}"),
+        ("x{% endif %}", "{% endif %} has no {% if %} above it"),
+        ("{% unless a %}", "A letter has {% if %}, {% elif %}"),
+        ("{# a remark", 'ends with "#}"'),
+        ("{{ step }}", "step is no text. Write step.id"),
+        ("{{ step.foo }}", "step has an id, and no foo. Write step.id"),
+        ("{{ email.x }}", "email is a text and has no x"),
+        ("{{ a, 'there' }}", 'For whoever has none: {{ a | default("there") }}'),
+        ("{{ [a] }}", "a gap holds one value"),
+        ("{{ none }}", "none is no text"),
+        ("{{ true }}", "true is no text"),
+        ("{{ a.split() }}", "Take one of them"),
+        ("{{ 'a' * 9 }}", '"*" is for numbers'),
+        ("{{ count + 1 }}", "Write count | int"),
+        ("{{ a | upper('x') }}", 'the filter "upper" is not used like this'),
+        ("{% if a == 'x' or 'y' %}x{% endif %}", '"y" alone compares nothing'),
+        ("{{ 'b' if a or 'y' else 'c' }}", '"y" alone compares nothing'),
+    ],
+)
+def test_what_is_no_letter_is_told_in_an_authors_words(template, words):
+    with pytest.raises(TemplateMistake, match=words if words.endswith("$") else re.escape(words)) as caught:
+        gaps(f"Hello\n{template}")
+    assert caught.value.line == 2
+    assert not re.search("(?i)token|jinja|statement|template|block", str(caught.value))
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ a or 'there' }}",
+        "{{ a | default('there') }} {{ a | truncate(9, true) }} {{ a | int(base) }}",
+        "{{ a | int + 1 }} {{ a | float / 2 }} {{ 'a' + b }}",
+        "{% if a == b %}{% endif %}{% if 'x' in a %}{% endif %}",
+        "{{ step['id'] }}{% if a in ('x', 'y') %}{% endif %}",
+    ],
+)
+def test_what_may_be_meant_is_no_mistake(template):
+    gaps(template)
+
+
+def test_a_question_without_end_is_refused():
+    with pytest.raises(TemplateMistake, match="too tangled"):
+        gaps(f"{{% if a{' and a' * 1400} %}}x{{% endif %}}")
+
+
+def test_a_name_that_is_compared_with_a_name_may_want_quotes():
+    assert unquoted('industry == saas and a in b and c < "x"', condition=True) == {
+        "saas": 'industry == "saas"'
+    }
+    assert unquoted("{% if a != b %}{% endif %}", condition=False) == {"b": 'a != "b"'}
+
+
+@pytest.mark.parametrize(
+    ("template", "nothing"),
+    [("{# todo #}", True), ("{{ '' }} ", True), (" x", False), ("{{ a }}", False), ("{{ 1 / 0 }}", False)],
+)
+def test_a_text_may_be_empty_for_everybody(template, nothing):
+    assert says_nothing(template) is nothing
 
 
 @pytest.mark.parametrize("condition", ["(name | lower) > 5", "name * 2 == 4", "-name == 1", "1 // 0 == 1"])

@@ -1,5 +1,6 @@
 """The tests that sit in a sequence: what they can promise, and how they say that it is not so."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,14 @@ def test_what_our_own_examples_promise_is_so(file):
     assert {trial.name: run(sequence, trial) for trial in sequence.tests} == {
         trial.name: () for trial in sequence.tests
     }
+
+
+def test_what_reaches_further_than_calendars_do_fails_in_words():
+    far = Trial.model_validate(
+        {"name": "far", "start": TUESDAY, "recipient": IDA, "expect": {"sent": []}}
+    ).model_copy(update={"start": datetime(9999, 12, 30, tzinfo=UTC)})
+
+    assert run(WEEK, far) == ("it cannot be played: it reaches further than calendars do",)
 
 
 def test_the_example_of_the_whole_language_has_its_four_tests():

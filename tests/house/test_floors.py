@@ -43,6 +43,7 @@ FLOORS = {
         "engine.owner",
         "engine.absence",
         "engine.measures",
+        "engine.slips",
     },
     0: {"engine.errors"},
 }

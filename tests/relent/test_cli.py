@@ -123,6 +123,37 @@ def test_check_tells_every_mistake_of_every_file(folder):
         assert place in told
 
 
+def test_check_tells_a_wrong_list_once_and_hides_nothing_behind_it(folder):
+    (folder.path / "one.yaml").write_text("name: One\nfrom: nobody\nsteps: []\n")
+    told = folder.run("check", "seconds.yaml", "one.yaml", "seconds.yaml", "--people", "no.csv", code=2)
+    assert "one.yaml:2:" in told
+    assert told.count("no.csv  is not there") == 1
+
+
+def test_in_a_pipe_no_line_is_folded(folder):
+    long = folder.path / ("a" * 90)
+    long.mkdir()
+    (long / "seconds.yaml").write_text((folder.path / "seconds.yaml").read_text())
+    assert folder.run("check", f"{long.name}/seconds.yaml").count("\n") == 1
+
+
+@pytest.mark.parametrize("words", ["schema", "version", "check seconds.yaml", "people", "drafts --json"])
+def test_whoever_closes_the_output_is_told_no_tale(folder, words):
+    folder.run("migrate")
+    done = folder.shell(f"relent {words} >&-")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_long_list_is_counted_and_its_reasons_come_to_an_end(folder):
+    rows = "".join(f"p{n}@a.example,Ida\n" for n in range(300)) + "nobody,Ida\n" * 1200
+    (folder.path / "people.csv").write_text("email,first_name\n" + rows)
+    told = folder.run("check", "seconds.yaml", "--people", "people.csv", code=2)
+    assert "   300  could be written to" in told
+    assert " 1,200  refused" in told
+    assert "        and 200 more, for other reasons" in told
+    assert told.count("is no e-mail address") == 1000
+
+
 def test_a_value_that_looks_like_markup_is_shown_as_it_is(folder):
     folder.run(
         "enroll",
@@ -160,7 +191,9 @@ def test_a_second_enrolment_hands_in_what_was_missing(folder):
 def test_a_long_list_is_enrolled_in_one_go(folder):
     rows = "\n".join(f"p{number}@nordic.example,P{number}" for number in range(1001))
     (folder.path / "people.csv").write_text(f"email,first_name\n{rows}\n")
-    assert "1,001  enrolled" in folder.run("enroll", "seconds.yaml", "people.csv")
+    told = folder.run("enroll", "seconds.yaml", "people.csv")
+    assert "1,001  enrolled" in told
+    assert "the next letter leaves" in told  # on a Saturday that is Monday's news
 
 
 def test_the_demo_tells_a_story_in_which_a_signed_webhook_cancels_a_follow_up(folder):

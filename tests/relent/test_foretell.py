@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from engine.errors import SequenceError
+from engine.errors import SequenceError, Unavailable
 from engine.model import Prospect
 from relent.calendar_page import calendar_page
 from relent.cli_foresee import register
@@ -211,12 +211,33 @@ def test_looking_ahead_leaves_nothing_behind(app, folder):
         ((), "name one person with --email, or a list with --people"),
         (("--email", IDA, "--people", "people.csv"), "name one person with --email, or a list with --people"),
         (("--email", IDA, "--start", "soon"), '"soon" is no instant'),
+        (
+            ("--email", IDA, "--start", "9999-12-31T23:59:59Z"),
+            '--start: "9999-12-31T23:59:59Z" is too far away',
+        ),
+        (("--email", IDA, "--start", "0001-01-01"), '--start: "0001-01-01" is too far away'),
         (("--email", IDA, "--var", "first name=Ida"), "write --var name=value"),
     ],
 )
 def test_a_command_that_says_nothing_clear_is_asked_back(app, folder, words, complaint):
     done = run(app, "preview", "week.yaml", *words, code=2)
     assert complaint in re.sub(r"[\s│]+", " ", done.stderr)
+
+
+@pytest.mark.parametrize("start", ["9999-12-01", "0001-01-01"])
+def test_a_simulation_from_too_far_away_is_asked_back(app, folder, start):
+    done = run(app, "simulate", "week.yaml", "people.csv", "--start", start, code=2)
+    assert "is too far away. Write a year" in re.sub(r"[\s│]+", " ", done.stderr)
+
+
+def test_a_cell_that_adds_recipients_is_refused_with_its_reason(app, folder):
+    (folder / "week.yaml").write_text(
+        SEQUENCE.replace("[first_name]", "[first_name, copy]") + '    cc: ["{{ copy }}"]\n'
+    )
+    (folder / "people.csv").write_text(f'email,first_name,copy\n{IDA},Ida,"nobody, z@f.example"\n')
+    mails, aside = preview(app, "--people", "people.csv", code=2)
+    assert mails == []
+    assert "bye: cc: 'nobody, z@f.example' is no e-mail address" in aside
 
 
 POOL = SEQUENCE.replace("from: sam@acme.example", "from: { pool: emea }")
@@ -379,6 +400,29 @@ def test_colleagues_fall_silent_together_and_are_counted_apart():
     )
 
 
+@pytest.mark.parametrize(
+    "chances",
+    [{}, {"bounces": 1.0}, {"replies": 1.0}, {"replies": 0.5, "bounces": 0.5, "ooo": 0.5}],
+)
+@pytest.mark.parametrize("days", [None, 4])
+def test_what_became_of_them_adds_up_to_those_who_began(chances, days):
+    wanted = sequence(stop={"reply": "company", "bounce": "company"}, requires=["first_name"])
+    people = [*crowd(0, 100), *(Prospect(email=f"q{n}@c{n}.example") for n in range(5))]
+    colleagues = [Prospect(email=f"r{n}@c{n}.example", variables={"first_name": "R"}) for n in range(50)]
+    found = simulated([*people, *colleagues], wanted, days=days, **NOBODY | chances).people
+    became = ("replied", "stopped_with_a_colleague", "bounced", "finished", "paused", "still_going")
+    assert sum(found[each] for each in became) == found["begun"] == 150
+    assert found["held"] == 5
+    if not days and chances == {"bounces": 1.0}:
+        assert (found["finished"], found["replied"]) == (0, 0)
+
+
+def test_whoever_bounced_has_not_heard_everything():
+    wanted = sequence({"subject": "Hi", "body": "One letter"})
+    found = simulated(crowd(0, 4), wanted, **NOBODY | {"bounces": 1.0}).people
+    assert (found["bounced"], found["finished"]) == (4, 0)
+
+
 def test_what_goes_on_after_the_last_day_is_said():
     found = simulated(crowd(0, 10), days=4, **NOBODY)
     assert (found.over, found.people["still_going"], found.booked_until) == (
@@ -538,9 +582,10 @@ def test_a_test_that_fails_says_what_went_otherwise(app, folder):
     assert "0 passed, 1 failed" in words
 
 
-def test_a_file_that_is_wrong_does_not_hide_the_tests_of_another(app, folder):
+@pytest.mark.parametrize("wrong", ["name: Wrong\n", SEQUENCE + TESTS.replace("2026", "9999")])
+def test_a_file_that_is_wrong_does_not_hide_the_tests_of_another(app, folder, wrong):
     (folder / "week.yaml").write_text(SEQUENCE + TESTS)
-    (folder / "wrong.yaml").write_text("name: Wrong\n")
+    (folder / "wrong.yaml").write_text(wrong)
     done = CliRunner().invoke(app, ["test", "wrong.yaml", "week.yaml", "--junit", "out.xml"])
     assert isinstance(done.exception, SequenceError)  # the console script tells it, and exits with 2
     assert "wrong.yaml" in str(done.exception)
@@ -579,6 +624,14 @@ def test_a_server_reads_what_passed_and_what_failed(app, folder):
         "it <never> stops & goes on",
         "sent: expected bump; got opener",
     )
+
+
+def test_a_report_that_cannot_be_written_is_told_by_its_name(app, folder):
+    (folder / "week.yaml").write_text(SEQUENCE + TESTS)
+    for words in (["test", "week.yaml", "--junit"], ["simulate", "week.yaml", "people.csv", "--html"]):
+        done = CliRunner().invoke(app, [*words, "nowhere/out"])
+        assert isinstance(done.exception, Unavailable)
+        assert str(done.exception) == "nowhere/out could not be written: No such file or directory"
 
 
 def test_what_no_xml_can_hold_does_not_break_the_report(tmp_path):

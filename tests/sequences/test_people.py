@@ -53,6 +53,11 @@ def ida(**variables: str) -> Prospect:
         "email,first_name,company\nida@acme.example,Ida\n",
         "email,first_name,company\nida@acme.example,Ida,\n",
         "email,first_name\nida@acme.example,Ida,,\n",
+        "email,first_name,\nida@acme.example,Ida,\n",
+        "email;first_name;;\nida@acme.example;Ida\n",
+        "sep=;\nemail;first_name\nida@acme.example;Ida\n",
+        "\ufeffsep=,\r\nemail,first_name\r\nida@acme.example,Ida\r\n",
+        '"sep=\t"\nemail\tfirst_name\nida@acme.example\tIda\n',
     ],
 )
 def test_however_a_spreadsheet_writes_it_ida_is_ida(people, text):
@@ -210,7 +215,7 @@ HEADERS = {
     "\nname,city\nIda,Oslo\n": 'people.csv:2  no column "email". Found: name, city.',
     "email,name,E-Mail\n": 'people.csv:1  columns 1 and 3 are both "email". Rename one, or delete it.',
     "email,First Name,first-name\n": 'people.csv:1  columns 2 and 3 are both "first_name". Rename one, or delete it.',
-    "email,name,\n": "people.csv:1  column 3 has no name. Write one, or delete the column.",
+    "email,,name\n": "people.csv:1  column 2 has no name. Write one, or delete the column.",
     "email,Größe (cm)\n": (
         "people.csv:1  column 2: 'Größe (cm)' is no name for a variable. Write it like \"grosse_cm\"."
     ),
@@ -238,6 +243,24 @@ def test_all_mistakes_in_a_header_are_told_at_once(complaints):
 
 def test_utf16_is_told_how_to_be_saved(complaints):
     assert complaints("email\tname\n".encode("utf-16")) == ["people.csv  is UTF-16. Save it as CSV UTF-8."]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf16_is_known_without_its_mark_too(complaints, encoding):
+    assert complaints("email,name\n".encode(encoding)) == ["people.csv  is UTF-16. Save it as CSV UTF-8."]
+
+
+def test_a_workbook_under_another_name_is_told_how_to_be_saved(complaints):
+    for start in (b"PK\x03\x04\x14\x00", b"\xd0\xcf\x11\xe0\xa1\xb1"):
+        assert complaints(start + bytes(500)) == ["people.csv  is a workbook. Save it as CSV UTF-8."]
+
+
+def test_behind_a_hint_about_the_delimiter_lines_are_those_of_the_file(people, complaints):
+    assert people("sep=;\nemail;name\nx;Ida\n")[0].line == 3
+    assert complaints("sep=;\nemail;\x41 b?;c\n")[0].startswith("people.csv:2  column 2")
+    assert complaints("sep=;\n") == [
+        "people.csv  is empty. Begin with a header, like email,first_name,company."
+    ]
 
 
 def test_a_list_that_is_not_there_is_told_before_anybody_asks_for_a_row(tmp_path):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from sequences.loader import parse
 from sequences.schema import render_schema, schema
 
 jsonschema = pytest.importorskip("jsonschema")
@@ -85,6 +86,9 @@ FINE = {
     "a word for the approval": "approval: all\n",
     "rules for the approval": "approval: { steps: [hello], by: [kim@acme.example], expires: 2bd }\n",
     "one country": "schedule: { holidays: NO, skip: 2026-12-24 }\n",
+    "blanks between dates": "schedule: { skip: 2026-12-24 .. 2027-01-02 }\n",
+    "blanks around a measure": "enroll: { quiet_period: ' 3d' }\nlimits: { per_mailbox: ' 40 / day ' }\n",
+    "names that are numbers or truths": "owner: 80\ndefaults: { vip: true }\n",
     "lines of windows": "schedule: { windows: [mon 09:00-10:00, fri 09:00-10:00] }\n",
 }
 
@@ -92,6 +96,7 @@ FINE = {
 @pytest.mark.parametrize("text", FINE.values(), ids=list(FINE))
 def test_whatever_the_loader_takes_is_not_underlined(text):
     assert mistakes(read(GOOD + text)) == []
+    assert parse(GOOD + text, "q.yaml")
 
 
 STEPS_THAT_ARE_FINE = [
@@ -99,6 +104,7 @@ STEPS_THAT_ARE_FINE = [
     "{ html: <p>x</p>, after: 3bd, if: stage == 'new' }",
     "{ template: a.md, variants: { a: 50, b: 50 }, winner: { by: reply, min_sent: 10, confidence: 95% } }",
     "{ variants: [{ weight: 50, body: x }, { id: b, body: y }], approve: true }",
+    "{ body: 80, if: true, id: 1, after: ' 3d', subject: 2026 }",
     "{ task: Call, assign: kim, due: 1d, blocking: true }",
     "{ webhook: 'https://crm.example.com', with: { email: x, number: 5 } }",
     "{ wait_for: meeting_booked, up_to: 3d, then: [{ body: x }], else: [{ body: y }] }",

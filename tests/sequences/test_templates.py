@@ -86,8 +86,11 @@ def test_words_in_a_file_and_in_the_sequence_are_the_same_words(folder):
         b"---\r\nsubject: Hi\r\n---\r\nHello\r\n",
         b"\xef\xbb\xbf---\nsubject: Hi\n---\nHello\n",
         b"---  \n# why\nsubject: 'Hi'\n---\t\nHello\n",
+        b"\n\n---\nsubject: Hi\n---\nHello\n",
+        b"\xef\xbb\xbf\r\n \t\r\n---\r\nsubject: Hi\r\n---\r\nHello\r\n",
+        b"  ---\nsubject: Hi\n---\nHello\n",
     ],
-    ids=["CRLF", "a mark", "blanks and a comment"],
+    ids=["CRLF", "a mark", "blanks and a comment", "lines above", "a mark, CRLF and lines above", "indented"],
 )
 def test_how_an_editor_saves_a_template_changes_nothing(folder, said):
     plain = read(folder, "template: a.md", a=b"---\nsubject: Hi\n---\nHello\n")
@@ -167,6 +170,32 @@ BROKEN = {
 @pytest.mark.parametrize(("said", "expected"), BROKEN.items(), ids=range(len(BROKEN)))
 def test_what_is_wrong_in_a_template_is_told_by_its_own_name_and_line(folder, said, expected):
     assert complaints(folder, "template: a.md", a=said) == [expected]
+
+
+@pytest.mark.parametrize(
+    "said", ["----\nsubject: Hi\n----\nHello\n", "subject: Hi\n---\nHello\n", "\n\n***\nsubject: Hi\n***\nx"]
+)
+def test_front_matter_between_other_lines_is_not_sent_to_anybody(folder, said):
+    [only] = complaints(folder, "{ subject: Hi, body: x }\n  - template: a.md", a=said)
+
+    assert only.endswith(
+        'the front matter stands between two lines of three dashes. Write "---" above and below it.'
+    )
+
+
+def test_a_rule_in_the_middle_of_a_letter_is_no_front_matter(folder):
+    said = "Hello\n\nsubject: none\n\n---\n\nSam\n"
+
+    assert read(folder, "{ subject: Hi, body: x }\n  - template: a.md", a=said).steps[1].body == said
+
+
+def test_a_variant_that_is_not_there_is_told_where_it_is_named(folder):
+    told = complaints(folder, "{ template: a.md, variants: { x: 1, y: 1 } }")
+
+    assert [line.partition(", template")[0] for line in told] == [
+        "q.yaml:4:35  step 1",
+        "q.yaml:4:41  step 1",
+    ]
 
 
 def test_a_template_of_two_steps_is_told_of_once(folder):

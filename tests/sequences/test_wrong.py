@@ -78,7 +78,7 @@ BOMBS = {
         HEAD + "defaults: { a: " + "x" * 1_000_000 + " }\n" + STEPS,
         "3:13  defaults.a is too long. 10,000 characters are the most.",
     ),
-    "zeros": ("\0" * 1_000_000, "1:1  an unreadable character (U+0000)."),
+    "zeros": ("\0" * 1_000_000, "1:1  this is not UTF-8. Save the file as UTF-8."),
 }
 
 

@@ -242,11 +242,57 @@ def test_the_same_edit_with_the_ids_that_were_is_no_trouble(hands, store, clock)
         {"id": "step-2", "after": "3d", "body": "Did you see it?"},
         {"id": "step-3", "after": "5d", "body": "I stop here."},
     )
-    assert fates(hands.look(kept)) == {IDA: Fate.UNTOUCHED}
+    [change] = hands.look(kept).changes
+    assert (change.fate, change.why) == (Fate.UNTOUCHED, "new: passed already, so not for them")
     hands.apply(kept)
     for days in (3, 1, 4, 1):
         hands.after(days=days)
-    assert sorted(hands.to(IDA)) == ["Did you see it?\n", "Hello\n", "I stop here.\n", "Something new\n"]
+    assert hands.to(IDA) == ["Hello\n", "Did you see it?\n", "I stop here.\n"]
+
+
+def test_a_step_that_is_new_goes_to_whoever_has_not_come_so_far(hands, store, clock):
+    was = sequence(HELLO, BUMP, LAST)
+    enrolled(store, clock.now(), wants=was)
+    hands.send()
+    hands.after(days=3)
+    enrolled(store, clock.now(), TOM, wants=was)
+    hands.send()
+    fresh = {"id": "fresh", "after": "1d", "body": "Something new"}
+    later = {"id": "later", "after": "1d", "body": "One thing more"}
+    edited = sequence(HELLO, fresh, BUMP, LAST, later)
+
+    told = {change.email: change for change in hands.look(edited).changes}
+    assert (told[IDA].fate, told[IDA].passed) == (Fate.UNTOUCHED, ("fresh",))
+    assert (told[TOM].fate, told[TOM].passed) == (Fate.UNTOUCHED, ("fresh",))  # their next one is written
+    hands.apply(edited)
+    enrolled(store, clock.now(), EVA, wants=edited)
+    for _ in range(40):
+        hands.after(hours=12)
+    everything = ["Hello\n", "Did you see it?\n", "I stop here.\n", "One thing more\n"]
+    assert hands.to(IDA) == hands.to(TOM) == everything
+    assert hands.to(EVA) == ["Hello\n", "Something new\n", *everything[1:]]
+
+
+def test_a_new_step_before_the_last_letter_keeps_nobody_waiting(hands, store, clock):
+    enrolled(store, clock.now(), wants=sequence(HELLO, BUMP))
+    hands.send()
+    [change] = hands.look(sequence(HELLO, {"id": "fresh", "body": "Something new"}, BUMP)).changes
+    assert (change.fate, change.passed) == (Fate.UNTOUCHED, ("fresh",))
+    hands.apply(sequence(HELLO, {"id": "fresh", "body": "Something new"}, BUMP))
+    hands.after(days=3)
+    assert hands.person()["state"] == "finished"
+
+
+def test_what_is_put_in_before_a_letter_that_gets_another_hour_is_told_too(hands, store, clock):
+    enrolled(store, clock.now(), wants=sequence(HELLO, BUMP, LAST))
+    hands.send()
+    hands.after(days=3)
+    edited = sequence(HELLO, {"id": "fresh", "body": "Something new"}, BUMP, LAST | {"after": "9d"})
+    [change] = hands.look(edited).changes
+    assert (change.fate, change.passed) == (Fate.REDATED, ("fresh",))
+    assert change.why == "9d after bump; fresh: passed already, so not for them"
+    hands.apply(edited)
+    assert hands.draft()["reason"] == "9d after bump"
 
 
 def test_one_person_who_would_be_told_twice_stops_it_for_all(hands, store, clock):

@@ -214,3 +214,17 @@ def test_what_is_foreseen_is_what_happens_to_the_second(tmp_path_factory, sequen
         pytest.skip("nothing to compare")
     happened = _Production(tmp_path_factory.mktemp("p") / "relent.db").run(sequence, prospects, doings)
     assert happened == foreseen
+
+
+def test_a_follow_up_of_this_very_instant_goes_before_the_next_first_letter_in_both(tmp_path):
+    steps = [
+        {"id": "opener", "subject": "Hello", "body": "Hello {{ email }}"},
+        {"id": "at-once", "body": "One thing more"},
+    ]
+    wants = Sequence.model_validate(
+        {"name": "Two at once", "from": SAM, "steps": steps, "limits": {"per_mailbox": "2/day"}}
+    )
+    prospects = [Prospect(email=f"p{number}@mill.example") for number in range(2)]
+    foreseen = _foreseen(wants, prospects, [])
+    assert _Production(tmp_path / "relent.db").run(wants, prospects, []) == foreseen
+    assert [f"{at:%a}" for each in foreseen.values() for _, at, _ in each] == ["Fri", "Fri", "Mon", "Mon"]

@@ -1,11 +1,12 @@
 """Why did this one not go? The house says it: the rule that binds, since when, until when, and what would help."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import update
 
-from engine.approve import approve
+from engine.approve import approve, resume
 from engine.brake import stop, suppress
 from engine.dispatch import dispatch_due
 from engine.enroll import Waits, enroll, prepare
@@ -119,6 +120,63 @@ def test_a_yes_that_is_waited_for(store, clock, ask, send):
 
     approve(told.draft_id, by="kim", store=store, clock=clock)
     assert len(send()) == 1
+
+
+def test_a_yes_on_a_saturday_would_let_it_go_on_monday(store, clock, ask):
+    enrolled(store, clock.now(), wants=sequence(HELLO, approval="first", schedule=OFFICE))
+    clock.pass_(timedelta(days=5))
+    told = ask()
+    assert f"{told.next_at:%a %d %b %H:%M}" == "Mon 09 Mar 08:00"
+
+
+def test_a_yes_on_a_full_day_would_let_it_go_on_the_next(store, clock, ask, send):
+    limits = {"per_mailbox": "1/day"}
+    enrolled(store, clock.now(), wants=sequence(HELLO, approval="first", limits=limits))
+    clock.pass_(timedelta(days=1))
+    enrolled(store, clock.now(), "first@harbour.example", wants=sequence(HELLO, limits=limits))
+    send()
+    told = ask()
+    assert f"{told.next_at:%a %d %b %H:%M}" == "Wed 04 Mar 00:00"
+
+
+def test_what_was_due_and_finds_no_room_says_so(store, clock, ask, send, mailbox, pace):
+    wants = sequence(HELLO, limits={"per_mailbox": "1/day"})
+    enrolled(store, clock.now(), "first@harbour.example", wants=wants)
+    enrolled(store, clock.now(), wants=wants)
+    clock.pass_(timedelta(days=1))
+    one = replace(pace, batch=1)
+    list(dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=one))
+    with store.transaction(clock.now(), "a test") as ledger:  # as long as nobody has looked at it again
+        ledger.drafts.redate(ledger.drafts.get(draft_id(store, clock)), send_at=clock.now(), why="due")
+    told = ask()
+    assert told.reason == "it was due Tue 03 Mar 2026 09:00 UTC, and per_mailbox 1/day is full"
+    assert told.release.startswith("raise limits.per_mailbox in the file")
+    assert told.next_at == clock.now().replace(day=4, hour=0)
+
+
+def test_what_was_due_when_its_window_has_closed_since_says_so(store, clock, ask):
+    enrolled(store, clock.now(), wants=sequence(HELLO, schedule=OFFICE))
+    clock.pass_(timedelta(hours=9))
+    told = ask()
+    assert told.reason == (
+        "it was due Mon 02 Mar 2026 09:00 UTC, and window opens Tue 03 Mar 09:00 Europe/Oslo"
+    )
+    assert f"{told.local_time:%a %H:%M}" == "Tue 09:00"
+
+
+def test_an_absence_without_end_is_ended_by_a_human(store, clock, ask, send, pace):
+    enrolled(store, clock.now(), wants=sequence(HELLO, BUMP, out_of_office={"resume": "never"}))
+    send()
+    thread = people(store, clock.now())[0]["thread_id"]
+    event = AutoReply(id="evt_1", inbox_id=SAM, thread_id=thread, message_id="<a@x>", sender=IDA)
+    react(event, b"", store=store, clock=clock, pace=pace)
+    told = ask()
+    assert told.reason == "held: out_of_office (they are away)"
+    assert told.release == (
+        f"relent resume {IDA} when they are back; relent approve {told.draft_id} does not wait for that"
+    )
+    resume(IDA, by="kim", store=store, clock=clock)
+    assert ask().next_at == clock.now() + timedelta(days=3)
 
 
 def test_an_absence_that_ends_by_itself(store, clock, ask, send, pace):

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from threading import Thread
+from threading import Barrier, Thread
 from time import sleep
 from zoneinfo import ZoneInfo
 
@@ -13,9 +13,9 @@ import pytest
 from engine.approve import approve, resume
 from engine.brake import stop
 from engine.dispatch import dispatch_due
-from engine.enroll import AlreadyIn, Enrolled, Skipped, enroll, enroll_all, prepare
-from engine.errors import NoAnswer, Refused
-from engine.events import AutoReply, Bounce
+from engine.enroll import AlreadyIn, Enrolled, NotWanted, Skipped, enroll, enroll_all, prepare
+from engine.errors import NoAnswer, NotFound, PermanentFailure, Refused
+from engine.events import AutoReply, Bounce, Complaint
 from engine.model import Prospect
 from engine.react import Held, Ignored, Stopped, react
 from engine.recover import recover
@@ -113,6 +113,17 @@ def test_colleagues_whom_other_inboxes_of_a_pool_write_to_are_stopped_too(store,
     assert _states(store, clock.now()) == {IDA: "replied", OLA: "replied"}
 
 
+def test_a_complaint_stops_colleagues_and_forbids_only_who_complained(store, clock, mailbox, pace):
+    _enter(store, clock.now(), IDA, OLA, wants=sequence(stop={"complaint": "company"}))
+    _send_all(store, mailbox, clock, pace)
+    threads = {one["email"]: one["thread_id"] for one in people(store, clock.now())}
+    event = Complaint(id="evt_1", inbox_id=SAM, thread_id=threads[IDA], recipients=(IDA,))
+    assert isinstance(react(event, b"", store=store, clock=clock, pace=pace), Stopped)
+    assert _states(store, clock.now()) == {IDA: "complained", OLA: "complained"}
+    outcomes = _enter(store, clock.now(), IDA, OLA, wants=sequence(name="Another"))
+    assert [type(outcome) for outcome in outcomes] == [NotWanted, Enrolled]
+
+
 # --- out of office ---
 
 
@@ -152,6 +163,40 @@ def test_never_waits_for_a_human_when_somebody_is_away(store, clock, mailbox, pa
     assert [type(outcome) for outcome in _send_all(store, mailbox, clock, pace)] == [Delivered]
 
 
+def test_who_is_back_is_resumed_and_the_rest_of_the_wait_is_still_to_come(store, clock, mailbox, pace):
+    wants = sequence(out_of_office={"resume": "never"}, schedule=OFFICE)
+    enrolled(store, clock.now(), wants=wants)
+    _send_all(store, mailbox, clock, pace)
+    [bump] = pending(store, clock.now())
+    clock.pass_(DAY)
+    react(_away(bump["thread_id"]), b"", store=store, clock=clock, pace=pace)
+    clock.pass_(17 * DAY)  # a Friday
+
+    assert [each.waits_for for each in resume(IDA, by="kim", store=store, clock=clock)] == [None]
+
+    [bump] = pending(store, clock.now())
+    assert bump["state"] == "scheduled"
+    assert bump["send_at"] == datetime(2026, 3, 23, 8, tzinfo=UTC)  # two days were left: Sunday, so Monday
+    with pytest.raises(NotFound, match="nobody called"):
+        resume(IDA, by="kim", store=store, clock=clock)
+
+
+def test_who_is_back_and_wants_a_yes_still_wants_it(store, clock, mailbox, pace):
+    wants = sequence(out_of_office={"resume": "never"}, approval="first")
+    enrolled(store, clock.now(), wants=wants)
+    [first] = pending(store, clock.now())
+    react(_away(first["thread_id"]), b"", store=store, clock=clock, pace=pace)
+    clock.pass_(DAY)
+
+    assert [each.waits_for for each in resume(IDA, by="kim", store=store, clock=clock)] == ["approval"]
+
+    assert _send_all(store, mailbox, clock, pace) == []
+    [first] = pending(store, clock.now())
+    assert (first["state"], first["reason"]) == ("held", "approval")
+    approve(first["draft_id"], by="kim", store=store, clock=clock)
+    assert [type(outcome) for outcome in _send_all(store, mailbox, clock, pace)] == [Delivered]
+
+
 # --- approval ---
 
 
@@ -177,6 +222,53 @@ def test_a_yes_on_a_sunday_is_no_sundays_mail(store, clock, mailbox, pace):
     assert [draft["send_at"] for draft in pending(store, clock.now())] == [
         datetime(2026, 3, 9, 8, tzinfo=UTC)
     ]
+
+
+BACK = "I am away and back on 16 March 2026."
+WHEN_BACK = datetime(2026, 3, 16, 23, tzinfo=UTC)  # Tuesday begins in Oslo: a business day is theirs
+
+
+def test_a_yes_to_somebody_who_is_away_waits_until_they_are_back(store, clock, mailbox, pace):
+    wants = sequence(approval={"steps": ["step-2"]}, schedule=OFFICE)
+    enrolled(store, clock.now(), wants=wants)
+    _send_all(store, mailbox, clock, pace)
+    [bump] = pending(store, clock.now())
+    react(_away(bump["thread_id"], text=BACK), b"", store=store, clock=clock, pace=pace)
+    approve(bump["draft_id"], by="kim", store=store, clock=clock)
+    [bump] = pending(store, clock.now())
+    assert bump["state"] == "scheduled"
+    assert bump["send_at"] == WHEN_BACK + timedelta(hours=9)
+    assert bump["reason"] == "window opens Tue 17 Mar 09:00 Europe/Oslo"
+
+
+def test_a_second_try_does_not_go_into_an_absence(store, clock, mailbox, pace):
+    enrolled(store, clock.now(), wants=sequence(schedule=OFFICE))
+
+    def refuse(_):
+        raise PermanentFailure("550 no")
+
+    mailbox.before_gate = refuse
+    _send_all(store, mailbox, clock, pace)
+    mailbox.before_gate = lambda letter: None
+    [failed] = pending(store, clock.now())
+    react(_away(failed["thread_id"], text=BACK), b"", store=store, clock=clock, pace=pace)
+    approve(failed["draft_id"], by="kim", store=store, clock=clock)
+    assert _send_all(store, mailbox, clock, pace) == []
+    assert [draft["send_at"] for draft in pending(store, clock.now())] == [WHEN_BACK + timedelta(hours=9)]
+
+
+@pytest.mark.parametrize(("days", "left"), [(1, 2), (4, 0)])
+def test_a_yes_to_what_an_absence_holds_lets_it_go_as_if_they_were_here(
+    store, clock, mailbox, pace, days, left
+):
+    enrolled(store, clock.now())
+    _send_all(store, mailbox, clock, pace)
+    [bump] = pending(store, clock.now())
+    clock.pass_(timedelta(hours=1))
+    react(_away(bump["thread_id"], text=BACK), b"", store=store, clock=clock, pace=pace)
+    clock.pass_(days * DAY - timedelta(hours=1))
+    approve(bump["draft_id"], by="kim", store=store, clock=clock)
+    assert [draft["send_at"] for draft in pending(store, clock.now())] == [clock.now() + left * DAY]
 
 
 # --- enroll ---
@@ -236,6 +328,26 @@ def test_no_more_people_of_one_company_than_allowed_also_within_one_list(store, 
     assert isinstance(_enter(store, clock.now(), "p9@nordic.example", wants=wants)[0], Skipped)
 
 
+@pytest.mark.parametrize("rule", [{"per_company": "1"}, {"exclusive": "true"}])
+def test_whoever_enters_at_the_same_moment_is_counted_too(store, clock, rule):
+    gate, told = Barrier(4), []
+
+    def enter(number):
+        firm = "per_company" in rule
+        wants = sequence(name="Quick question" if firm else f"Sequence {number}", enroll=rule)
+        ready = prepare(Prospect(email=f"p{number}@nordic.example" if firm else IDA), wants)
+        gate.wait()
+        with store.transaction(clock.now(), "a test") as ledger:
+            told.extend(enroll_all([ready], ledger=ledger))
+
+    lists = [Thread(target=enter, args=(number,)) for number in range(4)]
+    for each in lists:
+        each.start()
+    for each in lists:
+        each.join()
+    assert Counter(type(outcome) for outcome in told) == {Enrolled: 1, Skipped: 3}
+
+
 def test_a_condition_leaves_people_out(store, clock):
     wants = sequence(enroll={"skip_if": 'is_customer or stage in ["open_deal"]'})
     assert isinstance(_enter(store, clock.now(), IDA, wants=wants, is_customer="yes")[0], Skipped)
@@ -265,6 +377,21 @@ def test_a_pool_takes_turns_and_follow_ups_keep_the_first_sender(store, clock, m
     }
     assert len(mailbox.sent) == 27
     assert all(len(each) == 1 for each in senders.values())
+
+
+def test_who_wrote_first_to_a_person_writes_the_next_time_too(store, clock, mailbox, pace):
+    wants = sequence(
+        {"subject": "Hi", "body": "Hello"},
+        **{"from": {"pool": "north", "rotate": "round_robin"}, "enroll": {"again_after": "1d"}},
+    )
+    for pools in (POOLS, POOLS, {"north": POOLS["north"][1:]}):
+        with store.transaction(clock.now(), "a test") as ledger:
+            enroll(prepare(Prospect(email=IDA), wants), ledger=ledger, pools=pools)
+        _send_all(store, mailbox, clock, pace)
+        clock.pass_(2 * DAY)
+    first, second, third = (letter.sender for letter in mailbox.sent)
+    assert first == second == POOLS["north"][0]
+    assert third != first  # it is no sender of this sequence any more
 
 
 def test_a_pool_that_nobody_filled_is_told_by_name(store, clock):
@@ -425,6 +552,47 @@ def test_a_sequence_that_bounces_too_often_pauses_itself_and_says_so(store, cloc
     assert people(store, clock.now())[-1]["reason"] == "bounce_rate: 2 of 6 letters, more than 20.0%"
     clock.pass_(4 * DAY)
     assert _send_all(store, mailbox, clock, pace) == []
+
+
+def _bounce(email, number, store, clock, pace):
+    thread = next(one["thread_id"] for one in people(store, clock.now()) if one["email"] == email)
+    bounce = Bounce(id=f"evt_{number}", inbox_id=SAM, thread_id=thread, permanent=True, recipients=(email,))
+    return react(bounce, b"", store=store, clock=clock, pace=pace)
+
+
+def test_colleagues_who_are_stopped_along_have_not_bounced(store, clock, mailbox, pace):
+    wants = sequence(stop={"bounce": "company"}, pause_if={"bounce_rate": "20%", "min_sent": "5"})
+    emails = [f"p{number}@x{number}.example" for number in range(6)]
+    _enter(store, clock.now(), IDA, OLA, "eva@nordic.example", *emails, wants=wants)
+    _send_all(store, mailbox, clock, pace)
+    _bounce(IDA, 1, store, clock, pace)
+    assert Counter(one["state"] for one in people(store, clock.now())) == {"stopped": 3, "active": 6}
+
+
+def test_what_comes_back_of_a_last_letter_counts(store, clock, mailbox, pace):
+    wants = sequence(
+        {"subject": "Hi", "body": "Hello"},
+        limits={"per_mailbox": "6/day"},
+        pause_if={"bounce_rate": "20%", "min_sent": "5"},
+    )
+    emails = [f"p{number}@x{number}.example" for number in range(9)]
+    _enter(store, clock.now(), *emails, wants=wants)
+    _send_all(store, mailbox, clock, pace)
+    for number in range(2):
+        _bounce(emails[number], number, store, clock, pace)
+        _bounce(emails[number], f"{number} again", store, clock, pace)
+    assert Counter(one["state"] for one in people(store, clock.now())) == {"finished": 6, "paused": 3}
+    assert people(store, clock.now())[-1]["reason"] == "bounce_rate: 2 of 6 letters, more than 20.0%"
+
+
+def test_bounces_count_also_where_nothing_stops_for_them(store, clock, mailbox, pace):
+    wants = sequence(stop={"bounce": "never"}, pause_if={"bounce_rate": "20%", "min_sent": "5"})
+    emails = [f"p{number}@x{number}.example" for number in range(6)]
+    _enter(store, clock.now(), *emails, wants=wants)
+    _send_all(store, mailbox, clock, pace)
+    assert isinstance(_bounce(emails[0], 0, store, clock, pace), Ignored)
+    assert isinstance(_bounce(emails[1], 1, store, clock, pace), Ignored)
+    assert Counter(one["state"] for one in people(store, clock.now())) == {"paused": 6}
 
 
 # --- resume ---

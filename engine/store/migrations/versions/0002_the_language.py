@@ -1,7 +1,13 @@
 """What the whole language of sequences remembers: companies, variants, absences, errands, events, enclosures."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
+
+from engine.addresses import domain
+from engine.companies import company
 
 revision = "0002"
 down_revision = "0001"
@@ -21,6 +27,9 @@ def upgrade() -> None:
     _absence()
     _errand()
     _enclosure()
+    _who_works_where()
+    _what_limits_count()
+    _what_came_back()
 
 
 def _sequence_version() -> None:
@@ -114,6 +123,74 @@ def _enclosure() -> None:
         sa.Column("content", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("sha", name="enclosure_pk"),
     )
+
+
+# --- what is alive is known as if it had been made today ---
+
+_AT_ONCE = 1000
+_ENROLLMENT = sa.table(
+    "enrollment", *map(sa.column, ("id", "contact", "state", "company", "thread_id", "reason"))
+)
+_DRAFT = sa.table(
+    "draft",
+    *map(sa.column, ("id", "enrollment_id", "to", "state", "company", "domain", "opener")),
+)
+
+
+def _who_works_where() -> None:
+    """An answer stops their colleagues, and they count as one company's people."""
+    living = sa.select(_ENROLLMENT.c.id, _ENROLLMENT.c.contact).where(
+        _ENROLLMENT.c.state.in_(["active", "paused"])
+    )
+    found = ((row.id, company(row.contact)) for row in op.get_bind().execute(living).all())
+    _fill(_ENROLLMENT, ({"which": one, "company": employer} for one, employer in found if employer))
+
+
+def _what_limits_count() -> None:
+    """Whose letters they are, and which of them were the first: limits count what has left, too."""
+    first: dict[str, str] = {}
+    sent = sa.text(
+        "SELECT enrollment_id, draft_id FROM message WHERE direction = 'sent' AND draft_id IS NOT NULL"
+        ' AND enrollment_id IS NOT NULL ORDER BY "timestamp", position'
+    )
+    for enrollment_id, draft_id in op.get_bind().execute(sent):
+        first.setdefault(enrollment_id, draft_id)
+    letters = sa.select(_DRAFT.c.id, _DRAFT.c.enrollment_id, _DRAFT.c.to).where(
+        _DRAFT.c.state != "cancelled", _DRAFT.c.enrollment_id.is_not(None)
+    )
+    _fill(
+        _DRAFT,
+        (
+            {
+                "which": row.id,
+                "company": company(row.to),
+                "domain": domain(row.to),
+                "opener": first.get(row.enrollment_id, row.id) == row.id,
+            }
+            for row in op.get_bind().execute(letters).all()
+        ),
+    )
+
+
+def _what_came_back() -> None:
+    """What `pause_if` counts is a label on the conversation."""
+    labels = sa.table("thread_label", sa.column("thread_id"), sa.column("label"))
+    ended = sa.select(
+        _ENROLLMENT.c.thread_id, (sa.literal("failed:") + _ENROLLMENT.c.reason).label("label")
+    ).where(_ENROLLMENT.c.reason.in_(["bounced", "complained"]))
+    op.execute(labels.insert().from_select(["thread_id", "label"], ended))
+
+
+def _fill(table: sa.TableClause, rows: Iterable[dict[str, Any]]) -> None:
+    """Some at a time, each with values of its own."""
+    found = list(rows)
+    names = [name for name in found[0] if name != "which"] if found else []
+    filled = table.update().where(table.c.id == sa.bindparam("which"))
+    filled = filled.values({name: sa.bindparam(f"new_{name}") for name in names})
+    for begin in range(0, len(found), _AT_ONCE):
+        some = found[begin : begin + _AT_ONCE]
+        values = [{"which": row["which"]} | {f"new_{name}": row[name] for name in names} for row in some]
+        op.get_bind().execute(filled, values)
 
 
 def _partial_index(name: str, table: str, columns: list[str], where: str) -> None:

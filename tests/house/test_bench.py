@@ -1,0 +1,49 @@
+"""The benchmarks run, and tell their ratios; how fast anything is, no test can know."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TINY = {
+    "webhook": "--rounds 1 --requests 64",
+    "language": "--rounds 1 --people 100",
+}
+
+
+def _ran(*words: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-m", "bench", *words],
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=100,
+        check=True,
+    ).stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it forks its servers")
+def test_the_webhook_path_is_measured_against_bare_starlette():
+    assert re.search(
+        r"^median: .* costs \d+\.\d% of bare Starlette's rate$",
+        _ran("webhook", *TINY["webhook"].split()),
+        re.M,
+    )
+
+
+def test_the_language_is_measured_against_plain_yardsticks():
+    told = _ran("language", *TINY["language"].split())
+    ratios = re.findall(r"^  ratio: (.*) costs \d+\.\d+x (.*)$", told, re.M)
+    assert [what for what, _ in ratios] == [
+        "reading a file",
+        "a plan",
+        "a person among 10",
+        "a person among 100",
+        "a person among 10",
+        "a person among 100",
+    ]
+    assert len(re.findall(r"\d+\.\dx bare inserts$", told, re.M)) == 3
+    assert re.findall(r"^  ([\d,]+) people ", told, re.M) == ["1", "10", "100"] * 2
