@@ -18,7 +18,6 @@ from typing import TypeVar
 from sqlalchemy.exc import SQLAlchemyError
 
 from engine import owner
-from engine.compose import compose
 from engine.errors import NoAnswer, PermanentFailure, TemporaryFailure
 from engine.limits import Full
 from engine.model import Draft, Pace, Sent, Withdrawn
@@ -30,6 +29,7 @@ from engine.settle import (
     departed,
     doubted,
     given_up,
+    letter_of,
     moved_on,
     no_room,
     postponed,
@@ -104,7 +104,7 @@ def _send(draft: Draft, hands: _Hands) -> Outcome:
     try:
         with hands.store.reading(hands.clock.now()) as ledger:
             full = no_room(draft, ledger)  # before it is carried to the gate in vain
-            letter = compose(draft, ledger.threads.messages(draft.thread_id), ledger.drafts.files(draft))
+            letter = letter_of(draft, ledger)
         if full:
             return _no_room(draft, full, hands)
         answer = hands.mailbox.send(letter, gate)

@@ -106,14 +106,22 @@ def _colleagues(said: Stop, people: set[str], inbox: str, ledger: Ledger) -> lis
     Written to from this inbox, or in the sequence that the answer is about: a pool has many inboxes.
     """
     companies = {employer for person in people if (employer := company(person))}
-    about = {life.sequence for person in people for life in ledger.enrollments.living(person)}
-    return [
-        one.thread_id
+    found = [
+        one
         for employer in sorted(companies)
-        for one in ledger.enrollments.colleagues(employer)
-        if (one.inbox_id == inbox or one.sequence in about)
-        and stop_scope(_RULE[said.reason], ledger.enrollments.version(one.version)) == "company"
+        if (which := _stopped_together(said, employer, ledger))
+        for one in ledger.enrollments.colleagues(employer, which)
     ]
+    about = (
+        {life.sequence for person in people for life in ledger.enrollments.living(person)} if found else {}
+    )
+    return [one.thread_id for one in found if one.inbox_id == inbox or one.sequence in about]
+
+
+def _stopped_together(said: Stop, employer: str, ledger: Ledger) -> list[str]:
+    """Of the versions that somebody there is in, those in which one answer is everybody's."""
+    versions, rule = ledger.enrollments.versions_at(employer), _RULE[said.reason]
+    return [each for each in versions if stop_scope(rule, ledger.enrollments.version(each)) == "company"]
 
 
 def _respond(event: Event, reach: Reach | None, ledger: Ledger) -> Reaction:

@@ -4,11 +4,10 @@ import logging
 from dataclasses import dataclass
 
 from engine import owner
-from engine.compose import compose
 from engine.errors import MailboxError, NotFound, Refused
 from engine.model import Draft, Pace
 from engine.seams import Clock, Mailbox, Trace
-from engine.settle import departed
+from engine.settle import departed, letter_of
 from engine.states import DraftState
 from engine.store import Ledger, Store
 
@@ -74,7 +73,7 @@ def _prove(draft: Draft, *, store: Store, mailbox: Mailbox, clock: Clock) -> boo
 
 def _write_down(draft: Draft, left: bool, why: str, ledger: Ledger) -> None:
     if left:
-        letter = compose(draft, ledger.threads.messages(draft.thread_id), ledger.drafts.files(draft))
+        letter = letter_of(draft, ledger)
         departed(draft, letter, why, ledger=ledger)
     elif not ledger.drafts.disprove(draft, f"it did not leave: {why}"):
         ledger.threads.untag_ended(draft.id)

@@ -1,9 +1,11 @@
 """What became of a letter, and how that is written down: each in one transaction, with its thread locked first."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from engine.addresses import contact
 from engine.advance import advance, place_of_draft
+from engine.compose import compose
 from engine.errors import Refused
 from engine.limits import Full, next_room, room_now
 from engine.model import Draft, Enrollment, Letter, Message
@@ -69,6 +71,18 @@ def departed(draft: Draft, letter: Letter, note: str, *, ledger: Ledger) -> Outc
     if enrollment:
         advance(enrollment, ledger)
     return Delivered(draft.id)
+
+
+def letter_of(draft: Draft, ledger: Ledger) -> Letter:
+    """As it would leave now: without copies to anybody who may not be written to."""
+    copies = [*draft.cc, *draft.bcc]
+    unwanted = ledger.inbound.suppressed_among(copies) if copies else {}
+    cc, bcc = (
+        tuple(address for address in addresses if contact(address) not in unwanted)
+        for addresses in (draft.cc, draft.bcc)
+    )
+    thread, files = ledger.threads.messages(draft.thread_id), ledger.drafts.files(draft)
+    return compose(replace(draft, cc=cc, bcc=bcc), thread, files)
 
 
 def postponed(draft: Draft, why: str, wait: timedelta, *, ledger: Ledger) -> Outcome:

@@ -5,7 +5,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ARRAY, Row, Text, bindparam, case, func, literal_column, or_, select, update
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Row,
+    Text,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
 from engine.ids import answer_label
 from engine.model import Enrollment
@@ -28,6 +40,12 @@ from engine.winner import Score
 _FIELDS = [enrollment.c[name] for name in Enrollment.__dataclass_fields__]
 
 _read: dict[str, Sequence] = {}
+
+
+def _at(company: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """Literals, not parameters: only so are SQLite and PostgreSQL certain of the partial index."""
+    active, paused = (enrollment.c.state == literal_column(f"'{state}'") for state in ("active", "paused"))
+    return enrollment.c.company == company, or_(active, paused)
 
 
 def _record(row: Row[Any]) -> Enrollment:
@@ -135,13 +153,17 @@ class Enrollments:
         )
         return [_record(row) for row in self._db.execute(found.order_by(enrollment.c.id))]
 
-    def colleagues(self, company: str) -> list[Enrollment]:
-        """Everybody at this company whom a sequence speaks to now."""
-        living = or_(
-            enrollment.c.state == literal_column("'active'"), enrollment.c.state == literal_column("'paused'")
-        )
-        found = select(*_FIELDS).where(enrollment.c.company == company, living)
+    def colleagues(self, company: str, versions: Collection[str] | None = None) -> list[Enrollment]:
+        """Everybody at this company whom a sequence speaks to now; or one of these versions of sequences."""
+        found = select(*_FIELDS).where(*_at(company))
+        if versions is not None:
+            found = found.where(enrollment.c.version.in_(versions))
         return [_record(row) for row in self._db.execute(found.order_by(enrollment.c.id))]
+
+    def versions_at(self, company: str) -> list[str]:
+        """By which versions of sequences anybody there is spoken to now."""
+        found = select(enrollment.c.version).where(*_at(company)).distinct()
+        return list(self._db.scalars(found.order_by(enrollment.c.version)))
 
     def living_among(self, which: Collection[str]) -> list[Enrollment]:
         """Those of them whom a sequence speaks to now."""

@@ -99,6 +99,7 @@ enrollment = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Index("enrollment_contact", "contact", "state"),
+    Index("enrollment_inbox", "inbox_id", "created_at"),
     Index(
         "enrollment_company",
         "company",

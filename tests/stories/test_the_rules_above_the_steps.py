@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from engine.approve import approve, resume
-from engine.brake import stop
+from engine.brake import stop, suppress
 from engine.dispatch import dispatch_due
 from engine.enroll import AlreadyIn, Enrolled, NotWanted, Skipped, enroll, enroll_all, prepare
 from engine.errors import NoAnswer, NotFound, PermanentFailure, Refused
@@ -195,6 +195,21 @@ def test_who_is_back_and_wants_a_yes_still_wants_it(store, clock, mailbox, pace)
     assert (first["state"], first["reason"]) == ("held", "approval")
     approve(first["draft_id"], by="kim", store=store, clock=clock)
     assert [type(outcome) for outcome in _send_all(store, mailbox, clock, pace)] == [Delivered]
+
+
+def test_whoever_may_not_be_written_to_gets_no_copy_either(store, clock, mailbox, pace):
+    copied = {"cc": ["boss@nordic.example", "kim@acme.example"], "bcc": ["crm@old.example"]}
+    wants = sequence({"subject": "Hi", "body": "Hello"} | copied, {"after": "1d", "body": "Again"} | copied)
+    _enter(store, clock.now(), IDA, wants=wants)
+    _send_all(store, mailbox, clock, pace)
+    for whom in ("boss@nordic.example", "old.example"):
+        suppress(whom, why="asked by phone", by="kim", store=store, clock=clock)
+    clock.pass_(DAY)
+    _send_all(store, mailbox, clock, pace)
+    assert [(letter.cc, letter.bcc) for letter in mailbox.sent] == [
+        (("boss@nordic.example", "kim@acme.example"), ("crm@old.example",)),
+        (("kim@acme.example",), ()),
+    ]
 
 
 # --- approval ---

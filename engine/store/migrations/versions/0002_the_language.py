@@ -43,6 +43,7 @@ def _sequence_version() -> None:
 def _enrollment() -> None:
     op.add_column("enrollment", sa.Column("company", sa.Text(), nullable=True))
     op.add_column("enrollment", sa.Column("wake_at", sa.BigInteger(), nullable=True))
+    op.create_index("enrollment_inbox", "enrollment", ["inbox_id", "created_at"])
     _partial_index("enrollment_company", "enrollment", ["company"], _ALIVE)
     _partial_index("enrollment_asleep", "enrollment", ["wake_at"], "wake_at IS NOT NULL")
 
