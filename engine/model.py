@@ -97,7 +97,7 @@ class Draft:
     recalled: str | None = None  #: somebody answered while it was leaving: it must not be put back
     variant: str | None = None  #: which of several ways to say it
     opener: bool = False  #: the first letter of a conversation: it stands back when there is little room
-    company: str | None = None  #: only where a limit counts it
+    company: str | None = None  #: whose letters are counted together; None: nobody's
     domain: str | None = None  #: the same
     html: str | None = None  #: the same words with more than plain text can show
     cc: tuple[str, ...] = ()
