@@ -73,7 +73,7 @@ class _Took:
 def add_flags(words: argparse.ArgumentParser) -> None:
     words.add_argument("--rounds", type=int, default=3)
     words.add_argument(
-        "--people", type=int, default=10_000, help="the longest list; the others are a tenth and a hundredth"
+        "--people", type=int, default=100_000, help="the longest list; the others are a tenth and a hundredth"
     )
 
 

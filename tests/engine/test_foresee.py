@@ -478,7 +478,15 @@ def test_a_letter_that_will_not_leave_frees_its_whole_week():
     assert book.book(8) == 8
 
 
-@settings(max_examples=60, deadline=None)
+def test_a_day_among_full_ones_is_found_again_when_somebody_leaves():
+    book = Book("1/day")
+    assert [book.book(0) for _ in range(4)] == [0, 1, 2, 3]
+    book.strike(1)
+    assert book.book(0) == 1
+    assert book.book(0) == 4
+
+
+@settings(max_examples=200, deadline=None)
 @given(
     deeds=st.lists(
         st.tuples(st.booleans(), st.integers(0, 12), st.integers(0, 30), st.booleans()),

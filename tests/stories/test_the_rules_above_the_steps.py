@@ -19,7 +19,7 @@ from engine.events import AutoReply, Bounce, Complaint
 from engine.model import Prospect
 from engine.react import Held, Ignored, Stopped, react
 from engine.recover import recover
-from engine.settle import Delivered, InDoubt
+from engine.settle import Delivered, InDoubt, Postponed
 from tests.makers import IDA, SAM, enrolled, pending, people, reply, sequence
 
 DAY = timedelta(days=1)
@@ -471,16 +471,30 @@ def test_a_letter_that_may_have_left_takes_its_room(store, clock, mailbox, pace)
     def no_answer(letter):
         raise NoAnswer("the line went dead")
 
-    wants = sequence(limits={"per_mailbox": "2/day", "gap": "10m"})
+    wants = sequence(limits={"per_mailbox": "2/day"})
     _enter(store, clock.now(), *(f"p{number}@x.example" for number in range(6)), wants=wants)
+    clock.pass_(4 * DAY)  # everybody's hour has come
     mailbox.after_gate = no_answer
-    doubtful = []
-    for _ in range(23):
-        doubtful += [
-            outcome for outcome in _send_all(store, mailbox, clock, pace) if isinstance(outcome, InDoubt)
+    outcomes = _send_all(store, mailbox, clock, replace(pace, max_lateness=30 * DAY))
+    assert Counter(type(outcome) for outcome in outcomes) == {InDoubt: 2, Postponed: 4}
+
+
+@pytest.mark.parametrize("late", [timedelta(seconds=90), timedelta(microseconds=90_000_600)])
+def test_a_letter_that_was_late_keeps_the_next_one_at_its_distance(store, clock, mailbox, pace, late):
+    """Also when it left between two of the milliseconds that the database counts in."""
+    wants = sequence({"subject": "Hi", "body": "x"}, limits={"gap": "4m"})
+    _enter(store, clock.now(), *(f"p{number}@x.example" for number in range(3)), wants=wants)
+    clock.pass_(late)
+    left = []
+    for _ in range(30):
+        left += [
+            clock.now()
+            for outcome in _send_all(store, mailbox, clock, pace)
+            if isinstance(outcome, Delivered)
         ]
-        clock.pass_(timedelta(hours=1) / 2)
-    assert len(doubtful) == 2
+        clock.pass_(timedelta(seconds=30))
+    assert len(left) == 3
+    assert all(later - earlier >= timedelta(minutes=4) for earlier, later in pairwise(left))
 
 
 def test_a_ramp_begins_with_the_first_letter_that_really_left(store, clock, mailbox, pace):
@@ -502,7 +516,9 @@ def test_a_day_and_an_hour_are_those_on_the_senders_wall(store, clock, mailbox, 
         {"subject": "Hi", "body": "x"}, schedule=always, limits={"ramp": "2/day to 8/day over 2d"}
     )
     _enter(store, clock.now(), *(f"p{number}@x.example" for number in range(20)), wants=wants)
-    for _ in range(13):  # until seven on Tuesday morning in London: still Monday there
+    for hour in range(13):  # until seven on Tuesday morning in London: still Monday there
+        if hour == 8:
+            _enter(store, clock.now(), *(f"r{number}@x.example" for number in range(5)), wants=wants)
         _send_all(store, mailbox, clock, pace)
         clock.pass_(timedelta(hours=1))
     assert len(mailbox.sent) == 2
