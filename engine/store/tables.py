@@ -37,9 +37,8 @@ class UtcDateTime(TypeDecorator[datetime]):
             return None
         if value.tzinfo is None:
             raise ValueError(f"{value} has no time zone")
-        return (
-            value - _EPOCH
-        ) // _MILLISECOND  # never later than it was: what has just happened is not to come
+        # rounded down: what has just happened is never still to come
+        return (value - _EPOCH) // _MILLISECOND
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
         return None if value is None else datetime.fromtimestamp(value / 1000, UTC)
