@@ -22,7 +22,7 @@ What = Literal["mailbox", "company", "domain"]
 Look = Callable[[What, str, datetime, datetime], Iterable[tuple[datetime, bool]]]
 
 _DAY = timedelta(days=1)
-_TICK = timedelta(milliseconds=1)  #: no clock of ours is finer
+TICK = timedelta(milliseconds=1)  #: no clock of ours is finer
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST_TRIES = 5000
 _EVERYTHING: tuple[What, ...] = ("mailbox", "company", "domain")
@@ -129,7 +129,7 @@ class Diary:
         return found
 
     def to_come(self, what: What, key: str, now: datetime, end: datetime) -> int:
-        return self.count(what, key, now + _TICK, end, openers=False)
+        return self.count(what, key, now + TICK, end, openers=False)
 
     def last(self, inbox: str, at: datetime, reach: timedelta) -> datetime | None:
         last = None

@@ -2,12 +2,10 @@
 
 import io
 import os
-import re
 import sys
-from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from sqlalchemy.exc import SQLAlchemyError
@@ -32,7 +30,7 @@ from relent.demo import play
 from relent.enrolling import enroll_all, look_at_all, show_report
 from relent.first_day import set_up
 from relent.logs import set_up_logs
-from relent.options import AsJson, AsLines, ConfigFile, configured, looking, opened, progress
+from relent.options import AsJson, AsLines, ConfigFile, configured, looking, opened, progress, variables_of
 from relent.serve import serve as listen
 from relent.worker import Worker
 from sequences.loader import load
@@ -43,7 +41,6 @@ from sequences.templates import read_attachments
 #: What a shell is told. Anything else that goes wrong is 1: something is wrong in the world.
 EXIT: dict[type[RelentError], int] = {ConfigError: 2, SequenceError: 2}
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 app = typer.Typer(
     help="Outreach follow-ups that stop the moment somebody answers.",
@@ -194,7 +191,7 @@ def enroll_people(
     """Begin a sequence with these people. Harmless to repeat."""
     if (people is None) == (email is None):
         raise typer.BadParameter("name a list of people, or one with --email")
-    given = _variables(var or [])
+    given = variables_of(var or [])
     sequence = load(file)
     rows = read_people(people) if people else iter([Prospect(email=email or "")])
     settings = configured(context, config)
@@ -282,7 +279,12 @@ def drafts(
     """What is still to be said."""
     with looking(configured(context, config)) as ledger:
         rows = ledger.views.drafts(ended=every)
-        _list(rows, ("draft_id", "to", "step", "subject", "send_at", "state", "reason"), as_json, as_lines)
+        show.as_list(
+            rows,
+            ("draft_id", "to", "step", "subject", "send_at", "state", "reason"),
+            as_json=as_json,
+            as_lines=as_lines,
+        )
 
 
 @app.command()
@@ -292,7 +294,7 @@ def messages(
     """What left and what came in, oldest first."""
     with looking(configured(context, config)) as ledger:
         columns = ("timestamp", "direction", "from", "to", "subject", "step")
-        _list(ledger.views.messages(), columns, as_json, as_lines)
+        show.as_list(ledger.views.messages(), columns, as_json=as_json, as_lines=as_lines)
 
 
 @app.command()
@@ -302,7 +304,7 @@ def people(
     """Who stands where."""
     with looking(configured(context, config)) as ledger:
         columns = ("email", "sequence", "state", "step", "next_send_at", "reason")
-        _list(ledger.views.people(), columns, as_json, as_lines)
+        show.as_list(ledger.views.people(), columns, as_json=as_json, as_lines=as_lines)
 
 
 @app.command()
@@ -400,23 +402,6 @@ def _all_sequences(config: Config) -> list[Path]:
     if not found:
         raise ConfigError(f"{folder}: no sequences here")
     return found
-
-
-def _list(rows: Iterable[dict[str, Any]], columns: tuple[str, ...], as_json: bool, as_lines: bool) -> None:
-    if as_json or as_lines:
-        show.as_rows(rows, as_lines=as_lines)
-    else:
-        show.as_table(rows, columns, empty="nothing here")
-
-
-def _variables(pairs: list[str]) -> dict[str, str]:
-    variables = {}
-    for pair in pairs:
-        name, found, value = pair.partition("=")
-        if not found or not _NAME.fullmatch(name):
-            raise typer.BadParameter(f'"{pair}": write --var name=value, the name in letters, digits and "_"')
-        variables[name] = value
-    return variables
 
 
 def _knowing(row: Prospect | BadRow, given: dict[str, str]) -> Prospect | BadRow:

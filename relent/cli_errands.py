@@ -33,12 +33,10 @@ def tasks(
     columns = ("task_id", "email", "task", "assign", "due")
     with looking(configured(context, config)) as ledger:
         rows = ledger.past.tasks(ended=every)
-        if as_json or as_lines:
-            show.as_rows(rows, as_lines=as_lines)
-        else:
-            show.as_table(
-                map(_marked, rows), (*columns, "done_at") if every else columns, empty="nothing to do"
-            )
+        shown = (*columns, "done_at") if every else columns
+        show.as_list(
+            rows, shown, as_json=as_json, as_lines=as_lines, for_people=_marked, empty="nothing to do"
+        )
 
 
 def done(
@@ -64,10 +62,7 @@ def errands(
     columns = ("errand_id", "email", "to", "next_try_at", "outcome")
     with looking(configured(context, config)) as ledger:
         rows = ledger.past.errands(ended=every)
-        if as_json or as_lines:
-            show.as_rows(rows, as_lines=as_lines)
-        else:
-            show.as_table(map(_briefly, rows), columns, empty="nothing here")
+        show.as_list(rows, columns, as_json=as_json, as_lines=as_lines, for_people=_briefly)
 
 
 def retry(

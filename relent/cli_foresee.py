@@ -1,7 +1,6 @@
 """The commands that look ahead: the tests in a file, every letter of a preview, every day of a simulation."""
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -21,13 +20,11 @@ from relent.calendar_page import calendar_page
 from relent.config import Config
 from relent.fate import Chances
 from relent.foretell import LONGEST, Mail, Preview
-from relent.options import AsJson, AsLines, ConfigFile, configured, progress, write_file
+from relent.options import AsJson, AsLines, ConfigFile, configured, progress, variables_of, write_file
 from relent.simulation import Simulation, simulate
 from relent.trials import junit, try_file
 from sequences.loader import load
 from sequences.people import BadRow, read_people
-
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 Var = Annotated[
     list[str] | None,
@@ -84,7 +81,7 @@ def preview(
     """Every mail with its text and its hour, and why then, if nobody answers; the earliest first. Nothing is sent."""
     if (people is None) == (email is None):
         raise typer.BadParameter("name one person with --email, or a list with --people")
-    given, sequence, begin = _variables(var or []), load(file), _start(start)
+    given, sequence, begin = variables_of(var or []), load(file), _start(start)
     rows = read_people(people) if people else iter([Prospect(email=email or "")])
     foretold = Preview(sequence, _inboxes(sequence, context, config), begin)
     with progress(f"{sequence.name}: looking at people") as step:
@@ -125,7 +122,7 @@ def simulate_list(
 
     Who answers does so within three days, half of them within four hours; half as many answer each letter as the one before. Who is away says so after the first letter and is back within a fortnight. Clicks and other events do not come; a human's yes and a task are taken as done at once.
     """
-    given, sequence, begin = _variables(var or []), load(file), _start(start)
+    given, sequence, begin = variables_of(var or []), load(file), _start(start)
     chances = Chances(
         replies=_share("--replies", replies),
         ooo=_share("--ooo", ooo),
@@ -166,16 +163,6 @@ def _share(name: str, text: str) -> float:
         return parse_percent(text)
     except ValueError as error:
         raise typer.BadParameter(f"{name}: {error}") from error
-
-
-def _variables(pairs: list[str]) -> dict[str, str]:
-    variables = {}
-    for pair in pairs:
-        name, found, value = pair.partition("=")
-        if not found or not _NAME.fullmatch(name):
-            raise typer.BadParameter(f'"{pair}": write --var name=value, the name in letters, digits and "_"')
-        variables[name] = value
-    return variables
 
 
 def _knowing(rows: Iterable[Prospect | BadRow], given: dict[str, str]) -> Iterator[Prospect | BadRow]:

@@ -1,5 +1,6 @@
 """What many commands share: the options that name a configuration or ask for JSON, and the database that they open."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,8 @@ from engine.store import Ledger, Store, open_store
 from relent import show
 from relent.assemble import SystemClock
 from relent.config import Config, load_config
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 ConfigFile = Annotated[
     Path | None,
@@ -63,3 +66,14 @@ def progress(words: str) -> Iterator[Callable[[int], None]]:
     with Progress(*columns, console=show.complaints, transient=True, disable=quiet) as bar:
         task = bar.add_task(words, total=None)
         yield lambda number: bar.advance(task, number)
+
+
+def variables_of(pairs: list[str]) -> dict[str, str]:
+    """What `--var name=value` gave. Raises BadParameter, in words."""
+    variables = {}
+    for pair in pairs:
+        name, found, value = pair.partition("=")
+        if not found or not _NAME.fullmatch(name):
+            raise typer.BadParameter(f'"{pair}": write --var name=value, the name in letters, digits and "_"')
+        variables[name] = value
+    return variables

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, NoReturn
 
@@ -29,6 +29,22 @@ def iso(value: object) -> str:
 
 def as_json(value: object) -> None:
     print(json.dumps(value, default=iso, ensure_ascii=False, indent=2))  # noqa: T201
+
+
+def as_list(
+    rows: Iterable[dict[str, Any]],
+    columns: Sequence[str],
+    *,
+    as_json: bool,
+    as_lines: bool,
+    for_people: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+    empty: str = "nothing here",
+) -> None:
+    """A table of some columns; or for a program, everything."""
+    if as_json or as_lines:
+        as_rows(rows, as_lines=as_lines)
+    else:
+        as_table(map(for_people, rows), columns, empty=empty)
 
 
 def as_rows(rows: Iterable[dict[str, Any]], *, as_lines: bool) -> None:

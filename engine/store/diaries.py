@@ -8,13 +8,12 @@ from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select, text
 
-from engine.limits import Diary, Place, What, counted
+from engine.limits import TICK, Diary, Place, What, counted
 from engine.sequence import Limits
 from engine.states import DraftState
 from engine.store.drafts import wanted
 from engine.store.tables import draft
 
-_TICK = timedelta(milliseconds=1)
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _BOOKED = sorted(set(DraftState) - {DraftState.CANCELLED, DraftState.FAILED})
 _TO_COME = [DraftState.CLAIMED, DraftState.SCHEDULED]
@@ -84,11 +83,11 @@ class Tally:
         return self._ask(_count("to_come", what, False), key, _LONG_AGO, end) or 0
 
     def last(self, inbox: str, at: datetime, reach: timedelta) -> datetime | None:
-        last: datetime | None = self._ask(_latest(self._shelf, True), inbox, at - reach, at + _TICK)
+        last: datetime | None = self._ask(_latest(self._shelf, True), inbox, at - reach, at + TICK)
         return last
 
     def follow_up_near(self, inbox: str, at: datetime, reach: timedelta) -> datetime | None:
-        near: datetime | None = self._ask(_latest(self._shelf, False), inbox, at - reach + _TICK, at + reach)
+        near: datetime | None = self._ask(_latest(self._shelf, False), inbox, at - reach + TICK, at + reach)
         return near
 
     def began(self, inbox: str) -> datetime | None:

@@ -165,38 +165,18 @@ class Drafts:
 
     def put_back(self, held: Draft, *, send_at: datetime, why: str, failed: bool = True) -> bool:
         """Later. But a letter that somebody called back meanwhile must not wait for its next chance: it ends."""
-        return self._or_withdraw(
-            held,
-            self._desk.move(
-                draft,
-                PUT_BACK,
-                *self._mine(held),
-                draft.c.recalled.is_(None),
-                why=why,
-                send_at=send_at,
-                outcome=why,
-                attempt=draft.c.attempt - (0 if failed else 1),
-                **_NOBODYS,
-            ),
-        )
+        return self._later(held, send_at, why, outcome=why, attempt=draft.c.attempt - (0 if failed else 1))
 
     def move_on(self, held: Draft, *, send_at: datetime, why: str) -> bool:
-        """There is no room for it now."""
-        return self._or_withdraw(
-            held,
-            self._desk.move(
-                draft,
-                PUT_BACK,
-                *self._mine(held),
-                draft.c.recalled.is_(None),
-                why=why,
-                send_at=send_at,
-                reason=why,
-                outcome=None,
-                attempt=draft.c.attempt - 1,
-                **_NOBODYS,
-            ),
+        """There is no room for it now: nothing was tried, and nothing has failed."""
+        return self._later(held, send_at, why, reason=why, outcome=None, attempt=draft.c.attempt - 1)
+
+    def _later(self, held: Draft, send_at: datetime, why: str, **values: Any) -> bool:
+        still_wanted = draft.c.recalled.is_(None)
+        moved = self._desk.move(
+            draft, PUT_BACK, *self._mine(held), still_wanted, why=why, send_at=send_at, **values, **_NOBODYS
         )
+        return self._or_withdraw(held, moved)
 
     def give_up(self, held: Draft, why: str) -> bool:
         """Refused for good: a human may try again, but not what somebody called back meanwhile."""

@@ -55,6 +55,13 @@ metadata = MetaData(
 
 _SERIAL = BigInteger().with_variant(Integer, "sqlite")
 
+
+def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+    """An index of these rows only."""
+    rows = text(where)
+    return Index(name, *columns, unique=unique, sqlite_where=rows, postgresql_where=rows)
+
+
 instance = Table(  # one row: who we are
     "instance",
     metadata,
@@ -99,26 +106,11 @@ enrollment = Table(
     Column("updated_at", UtcDateTime, nullable=False),
     Index("enrollment_contact", "contact", "state"),
     Index("enrollment_inbox", "inbox_id", "created_at"),
-    Index(
-        "enrollment_company",
-        "company",
-        sqlite_where=text("state IN ('active', 'paused')"),
-        postgresql_where=text("state IN ('active', 'paused')"),
-    ),
-    Index(
-        "enrollment_asleep",
-        "wake_at",
-        sqlite_where=text("wake_at IS NOT NULL"),
-        postgresql_where=text("wake_at IS NOT NULL"),
-    ),
+    _partial("enrollment_company", "company", where="state IN ('active', 'paused')"),
+    _partial("enrollment_asleep", "wake_at", where="wake_at IS NOT NULL"),
     # nobody stands twice in one sequence at a time, whoever enrolls them and however often
-    Index(
-        "enrollment_one_life",
-        "sequence",
-        "contact",
-        unique=True,
-        sqlite_where=text("state IN ('active', 'paused')"),
-        postgresql_where=text("state IN ('active', 'paused')"),
+    _partial(
+        "enrollment_one_life", "sequence", "contact", where="state IN ('active', 'paused')", unique=True
     ),
 )
 
@@ -183,71 +175,20 @@ draft = Table(
     UniqueConstraint("enrollment_id", "step"),  # a step can exist once: making it again is a no-op
     Index("draft_thread", "thread_id", "state"),  # not partial: SQLite would not use it for a shorter IN list
     # the planner must be certain of the next four, so their queries write the state as a literal
-    Index(
-        "draft_due",
-        "send_at",
-        "opener",
-        "to",
-        sqlite_where=text("state = 'scheduled'"),
-        postgresql_where=text("state = 'scheduled'"),
-    ),
-    Index(
-        "draft_open",
-        "lease_until",
-        sqlite_where=text("state = 'claimed'"),
-        postgresql_where=text("state = 'claimed'"),
-    ),
-    Index(
-        "draft_releasing",
-        "gate_at",
-        sqlite_where=text("state = 'releasing'"),
-        postgresql_where=text("state = 'releasing'"),
-    ),
-    Index(
-        "draft_asleep",
-        "held_until",
-        sqlite_where=text("state = 'held'"),
-        postgresql_where=text("state = 'held'"),
-    ),
-    Index(
-        "draft_doubtful",
-        "id",
-        sqlite_where=text("state = 'uncertain'"),
-        postgresql_where=text("state = 'uncertain'"),
-    ),
+    _partial("draft_due", "send_at", "opener", "to", where="state = 'scheduled'"),
+    _partial("draft_open", "lease_until", where="state = 'claimed'"),
+    _partial("draft_releasing", "gate_at", where="state = 'releasing'"),
+    _partial("draft_asleep", "held_until", where="state = 'held'"),
+    _partial("draft_doubtful", "id", where="state = 'uncertain'"),
     Index("draft_mailbox", "inbox_id", "send_at"),
-    Index(
-        "draft_company",
-        "company",
-        "send_at",
-        sqlite_where=text("company IS NOT NULL"),
-        postgresql_where=text("company IS NOT NULL"),
-    ),
-    Index(
-        "draft_domain",
-        "domain",
-        "send_at",
-        sqlite_where=text("domain IS NOT NULL"),
-        postgresql_where=text("domain IS NOT NULL"),
-    ),
+    _partial("draft_company", "company", "send_at", where="company IS NOT NULL"),
+    _partial("draft_domain", "domain", "send_at", where="domain IS NOT NULL"),
     *(
-        Index(
-            f"draft_left_by_{column}",
-            column,
-            "gate_at",
-            sqlite_where=text("gate_at IS NOT NULL"),
-            postgresql_where=text("gate_at IS NOT NULL"),
-        )
+        _partial(f"draft_left_by_{column}", column, "gate_at", where="gate_at IS NOT NULL")
         for column in ("inbox_id", "company", "domain")
     ),
     # one enrollment, one draft that has not had its end
-    Index(
-        "draft_one_pending",
-        "enrollment_id",
-        unique=True,
-        sqlite_where=text("state NOT IN ('sent', 'cancelled')"),
-        postgresql_where=text("state NOT IN ('sent', 'cancelled')"),
-    ),
+    _partial("draft_one_pending", "enrollment_id", where="state NOT IN ('sent', 'cancelled')", unique=True),
 )
 
 message = Table(
@@ -311,12 +252,7 @@ errand = Table(  # a task for somebody, a webhook to call: whatever a sequence d
     Column("tries", Integer, nullable=False, server_default="0"),
     Column("next_try_at", UtcDateTime),
     UniqueConstraint("enrollment_id", "step"),
-    Index(
-        "errand_open",
-        "next_try_at",
-        sqlite_where=text("ended_at IS NULL"),
-        postgresql_where=text("ended_at IS NULL"),
-    ),
+    _partial("errand_open", "next_try_at", where="ended_at IS NULL"),
 )
 
 enclosure = Table(  # what is attached, once, however many letters carry it

@@ -5,8 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 TINY = {
     "webhook": "--rounds 1 --requests 64",
@@ -25,7 +23,6 @@ def _ran(*words: str) -> str:
     ).stdout
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="it forks its servers")
 def test_the_webhook_path_is_measured_against_bare_starlette():
     assert re.search(
         r"^median: .* costs \d+\.\d% of bare Starlette's rate$",

@@ -5,6 +5,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import agentmail
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -510,8 +511,6 @@ def test_whoever_may_be_a_human_is_one(headers: object) -> None:
 
 
 def test_what_we_say_in_agentmails_name_its_own_sdk_understands() -> None:
-    agentmail = pytest.importorskip("agentmail")
-
     event = agentmail.MessageReceivedEvent(**RECEIVED)
     bounced = agentmail.MessageBouncedEvent(**BOUNCED)
 

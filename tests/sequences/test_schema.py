@@ -6,13 +6,12 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 
 from sequences.loader import parse
 from sequences.schema import render_schema, schema
-
-jsonschema = pytest.importorskip("jsonschema")
 
 SHIPPED = Path(__file__).parents[2] / "sequences"
 SHARED = Path(__file__).parents[1] / "fixtures" / "sequences"

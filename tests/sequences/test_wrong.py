@@ -82,7 +82,6 @@ BOMBS = {
 }
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody counts a process's memory")
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_is_refused_in_little_time_and_little_room(name, tmp_path):
     text, words = BOMBS[name]

@@ -2,8 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from engine.dispatch import dispatch_due
@@ -211,7 +210,7 @@ def test_what_is_foreseen_is_what_happens_to_the_second(tmp_path_factory, sequen
     try:
         foreseen = _foreseen(sequence, prospects, doings)
     except Refused:
-        pytest.skip("nothing to compare")
+        reject()  # another one; a skip would end the whole test here
     happened = _Production(tmp_path_factory.mktemp("p") / "relent.db").run(sequence, prospects, doings)
     assert happened == foreseen
 
