@@ -12,7 +12,7 @@ from engine.enroll import AlreadyIn, Enrolled, NotWanted, Skipped, Waits, enroll
 from engine.errors import NotFound, Refused
 from engine.limits import share_of_chance
 from engine.model import Enrollment, Prospect
-from engine.plan import Waiting
+from engine.plan import Waiting, not_done
 from engine.seams import Clock
 from engine.states import EnrollmentState, StopReason
 from engine.store import Ledger, Store
@@ -294,7 +294,7 @@ def _standing(chore: Chore) -> str:
 
 def _go_on(life: Enrollment, chore: Chore, ledger: Ledger) -> str | None:
     """Whoever waits for exactly this. Any other pause is somebody's decision, and stands."""
-    if life.state != EnrollmentState.PAUSED or life.reason != f"{chore.step} is not done":
+    if life.state != EnrollmentState.PAUSED or life.reason != not_done(chore.step):
         return None
     ledger.enrollments.resume(life, variables=life.variables, version=life.version)
     planned = advance(ledger.enrollments.lock(life.id), ledger)

@@ -21,6 +21,8 @@ from engine.sequence import Sequence, Step
 from engine.states import EnrollmentState, HoldReason
 from engine.wording import Say, chosen, known_of, lacking, say_errand, word
 
+NOT_DONE = " is not done"  #: how every reason ends that a task is waited for
+
 
 @dataclass(frozen=True, slots=True)
 class Said:
@@ -193,6 +195,11 @@ def _as_if_they_were_here(
     return at
 
 
+def not_done(step: str) -> str:
+    """Why somebody waits whose next letter waits for a task."""
+    return f"{step}{NOT_DONE}"
+
+
 def calendar_of(sequence: Sequence, variables: Mapping[str, str]) -> Calendar:
     """This person's own hours. Raises Refused when their zone or country is none."""
     try:
@@ -337,7 +344,7 @@ class _Walk:
             return
         done = self.done[step.id]
         if step.blocking and done.ended is None and over is None:
-            raise _Next(step, done.at, f"{step.id} is not done")
+            raise _Next(step, done.at, not_done(step.id))
         if step.blocking and done.ended and done.ended > self.since:
             self._from(step.id, done.ended)
 

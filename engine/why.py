@@ -12,7 +12,7 @@ from engine.advance import look_ahead, place_of_draft
 from engine.errors import NotFound, Refused
 from engine.limits import next_room
 from engine.model import Draft, Enrollment
-from engine.plan import Errand, Planned, Waiting, calendar_of, hour_of_a_yes, zone_of
+from engine.plan import NOT_DONE, Errand, Planned, Waiting, calendar_of, hour_of_a_yes, zone_of
 from engine.seams import Clock
 from engine.sequence import Sequence
 from engine.settle import no_room
@@ -258,7 +258,7 @@ class _Look:
         goes_on = f"relent resume {self.person.email}"
         if self.sequence and reason == _lacking(self.sequence, self.person):
             return "hand the list in with it again: relent enroll FILE PEOPLE.csv"
-        if reason.endswith(" is not done"):
+        if reason.endswith(NOT_DONE):
             return "relent tasks shows it; relent done TASK_ID lets them go on"
         if reason.startswith("cannot be planned"):
             return f"correct the file; relent plan, relent apply, then {goes_on}"

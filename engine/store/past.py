@@ -111,13 +111,6 @@ class Past:
         due = select(*_CHORE).where(errand.c.ended_at.is_(None), errand.c.next_try_at <= self._desk.now)
         return [_chore(row) for row in self._db.execute(due.order_by(errand.c.next_try_at).limit(at_most))]
 
-    def next_errand(self) -> datetime | None:
-        """When the next one is due."""
-        first = select(errand.c.next_try_at).where(
-            errand.c.ended_at.is_(None), errand.c.next_try_at.is_not(None)
-        )
-        return self._db.scalar(first.order_by(errand.c.next_try_at).limit(1))
-
     def take_errand(self, due: Chore, *, until: datetime) -> Chore | None:
         """One more try, and nobody else's before then. None: somebody was faster."""
         taken = update(errand).where(*self._mine(due), errand.c.next_try_at <= self._desk.now)
