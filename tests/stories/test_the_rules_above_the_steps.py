@@ -301,6 +301,9 @@ def test_a_house_that_slept_past_the_window_waits_for_the_next_one(store, clock,
     assert "window" in postponed.why
     [draft] = pending(store, clock.now())
     assert draft["send_at"] == datetime(2026, 3, 10, 9, tzinfo=UTC)
+    with store.reading(clock.now()) as ledger:
+        kept = ledger.drafts.get(draft["draft_id"])
+    assert (kept.attempt, kept.reason) == (0, "09 Mar is skipped, window opens Tue 10 Mar 09:00 UTC")
     clock.pass_(draft["send_at"] - clock.now())
     assert _send_all(store, mailbox, clock, pace) == [Delivered(draft["draft_id"])]
 
