@@ -13,7 +13,7 @@ demo: .venv/run  ## a month of a small campaign in seconds; no mail leaves
 	@$(BIN)/relent demo
 
 test: .venv/test  ## every test, on SQLite and on PostgreSQL
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
 check: .venv/test  ## lint, format, types
 	@$(BIN)/ruff check .
@@ -25,7 +25,7 @@ format: .venv/test  ## put the code in order
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format --quiet .
 
-bench: .venv/test  ## what a webhook and the language of sequences cost, against plain yardsticks; some minutes
+bench: .venv/test  ## what webhooks, sequences and a large mailbox cost, against yardsticks; a quarter of an hour
 	@$(BIN)/python -m bench
 
 docs: .venv/test  ## write the generated pages anew

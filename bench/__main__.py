@@ -3,10 +3,10 @@
 import argparse
 import sys
 
-from bench import language, webhook
+from bench import language, mailbox, webhook
 from relent.logs import set_up_logs
 
-_BENCHES = {"webhook": webhook, "language": language}
+_BENCHES = {"webhook": webhook, "language": language, "mailbox": mailbox}
 
 
 def main(words: list[str]) -> None:

@@ -25,7 +25,7 @@ from starlette.routing import Route
 from engine.enroll import enroll, prepare
 from engine.model import Prospect
 from engine.sequence import Sequence
-from mailroom.wire import received_event
+from mailroom.telling import received_event
 from relent.assemble import assemble
 from relent.config import Config, Database, Webhooks
 from relent.first_day import new_secret

@@ -97,12 +97,20 @@ def _commands() -> str:
         "Exit code 0: done; 1: something is wrong in the world; 2: what you wrote is wrong.\n"
         "`--config FILE` may stand before or behind the command.\n"
     ]
-    for name, command in sorted(get_command(app).commands.items()):  # type: ignore[attr-defined]
+    for name, command in _named(get_command(app)):
         parts.append(f"\n## relent {name}\n\n{command.help}\n")
         rows = [_parameter(parameter) for parameter in command.params if parameter.name != "help"]
         if rows:
             parts.append("\n| | |\n| --- | --- |\n" + "".join(rows))
     return "".join(parts)
+
+
+def _named(group: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+    """By the whole of their names: some commands have others below them."""
+    for name, command in sorted(group.commands.items()):
+        yield f"{above}{name}", command
+        if hasattr(command, "commands"):
+            yield from _named(command, f"{above}{name} ")
 
 
 def _parameter(parameter: Any) -> str:

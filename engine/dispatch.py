@@ -1,86 +1,24 @@
-"""Story: from due to sent.
+"""Story: from due to sent. Whatever is due is claimed, and carried a letter at a time."""
 
-Everything before the gate can be taken back, nothing after it. The gate is one commit in the database, made when the
-mailbox has everything but the last byte: whoever answers before it stops the letter, whoever answers after it is
-made to wait until the letter's fate is known.
-"""
-
-import logging
 import secrets
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass, field
-from datetime import timedelta
+from collections.abc import Generator
 from threading import Event
 from time import monotonic
-from typing import TypeVar
-
-from sqlalchemy.exc import SQLAlchemyError
 
 from engine import owner
-from engine.errors import NoAnswer, PermanentFailure, TemporaryFailure
-from engine.limits import Full
-from engine.model import Draft, Pace, Sent, Withdrawn
+from engine.carry import Hands, carry, let_go
+from engine.model import Pace
 from engine.seams import Clock, Mailbox
-from engine.settle import (
-    InDoubt,
-    Outcome,
-    called_off,
-    departed,
-    doubted,
-    given_up,
-    letter_of,
-    moved_on,
-    no_room,
-    postponed,
-)
-from engine.store import Ledger, Store, pauses
-
-log = logging.getLogger("relent.dispatch")
-
-T = TypeVar("T")
-
-_LATER_WAITS, _PATIENCE = 5.0, 600.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Hands:
-    """What one pair of hands works with."""
-
-    store: Store
-    mailbox: Mailbox
-    clock: Clock
-    pace: Pace
-    enough: Event  #: somebody wants us to stop soon
-
-
-@dataclass(slots=True, eq=False)
-class _Gate:
-    """One commit, right before the last byte. A commit in doubt is a no."""
-
-    draft: Draft
-    hands: _Hands
-    was_open: bool = field(default=False, init=False)
-    full: Full | None = field(default=None, init=False)  #: why it stays, if that is for want of room
-
-    def __call__(self) -> bool:
-        hands, asked = self.hands, monotonic()
-        try:
-            with hands.store.transaction(hands.clock.now(), "dispatch") as ledger:
-                self.full = no_room(self.draft, ledger, in_turn=True)
-                passed = not self.full and ledger.drafts.pass_gate(self.draft, hands.mailbox.name)
-        except SQLAlchemyError as error:
-            log.warning("the gate did not answer, so the letter stays: %s", error)
-            return False
-        self.was_open = passed and monotonic() - asked <= hands.pace.gate_deadline.total_seconds()
-        return self.was_open
+from engine.settle import Outcome
+from engine.store import Store
 
 
 def dispatch_due(
     *, store: Store, mailbox: Mailbox, clock: Clock, pace: Pace, enough: Event | None = None
 ) -> Generator[Outcome]:
-    """Claim what is due and send it, a letter at a time. Nothing is claimed that this call does not also let go."""
-    hands = _Hands(store=store, mailbox=mailbox, clock=clock, pace=pace, enough=enough or Event())
+    """Claim what is due and send it. Nothing is claimed that this call does not also let go."""
+    hands = Hands(store, mailbox, clock, pace, enough or Event())
     with store.transaction(clock.now(), "dispatch") as ledger:
         claimed = ledger.drafts.claim(
             token=secrets.token_hex(16),
@@ -92,90 +30,8 @@ def dispatch_due(
     begun, waiting = monotonic(), deque(claimed)
     try:
         while waiting and not hands.enough.is_set() and monotonic() - begun <= pace.lease.total_seconds() / 2:
-            yield _send(waiting.popleft(), hands)
+            yield carry(waiting.popleft(), hands)
     finally:  # also when the caller has had enough
         mailbox.rest()
         if waiting:
-            _let_go(waiting, hands)
-
-
-def _send(draft: Draft, hands: _Hands) -> Outcome:
-    gate = _Gate(draft, hands)
-    try:
-        with hands.store.reading(hands.clock.now()) as ledger:
-            full = no_room(draft, ledger)  # before it is carried to the gate in vain
-            letter = letter_of(draft, ledger)
-        if full:
-            return _no_room(draft, full, hands)
-        answer = hands.mailbox.send(letter, gate)
-    except (TemporaryFailure, SQLAlchemyError) as failure:
-        why, wait = str(failure), _back_off(draft, hands.pace)
-        return _write_down(draft, lambda ledger: postponed(draft, why, wait, ledger=ledger), hands)
-    except PermanentFailure as failure:
-        why = str(failure)
-        return _write_down(draft, lambda ledger: given_up(draft, why, ledger=ledger), hands)
-    except NoAnswer as silence:
-        why = str(silence)
-        return _write_down(draft, lambda ledger: doubted(draft, why, ledger=ledger), hands)
-    except Exception as error:
-        log.exception("%s: our own mistake", draft.id)
-        return _own_mistake(draft, error, gate, hands)
-    match answer:
-        case Sent(note):
-            return _write_down(draft, lambda ledger: departed(draft, letter, note, ledger=ledger), hands)
-        case Withdrawn() if gate.full:
-            return _no_room(draft, gate.full, hands)
-        case Withdrawn():
-            wait = _back_off(draft, hands.pace)
-            return _write_down(draft, lambda ledger: called_off(draft, wait, ledger=ledger), hands)
-
-
-def _no_room(draft: Draft, full: Full, hands: _Hands) -> Outcome:
-    return _write_down(draft, lambda ledger: moved_on(draft, full, ledger=ledger), hands)
-
-
-def _own_mistake(draft: Draft, error: Exception, gate: _Gate, hands: _Hands) -> Outcome:
-    """One letter that trips over a mistake of ours must neither stop all others nor leave twice."""
-    why, wait = f"our own mistake, see the log: {type(error).__name__}", _back_off(draft, hands.pace)
-    if gate.was_open:
-        return _write_down(draft, lambda ledger: doubted(draft, why, ledger=ledger), hands)
-    return _write_down(draft, lambda ledger: postponed(draft, why, wait, ledger=ledger), hands)
-
-
-def _let_go(drafts: Iterable[Draft], hands: _Hands) -> None:
-    """Nothing was tried: they keep their hour, and their patience."""
-
-    def put_back(ledger: Ledger) -> None:
-        for draft in drafts:
-            ledger.drafts.put_back(draft, send_at=draft.send_at, why="not in this batch", failed=False)
-
-    _insist(put_back, hands)
-
-
-def _back_off(draft: Draft, pace: Pace) -> timedelta:
-    return pace.retries[min(draft.attempt, len(pace.retries)) - 1]
-
-
-def _write_down(draft: Draft, deed: Callable[[Ledger], Outcome], hands: _Hands) -> Outcome:
-    outcome = _insist(deed, hands)
-    return outcome or InDoubt(
-        draft.id, "what became of it could not be written down; recovery will see to it"
-    )
-
-
-def _insist(deed: Callable[[Ledger], T], hands: _Hands) -> T | None:
-    """What is known must not be lost to a database that restarts just now. None: nobody could be found to write it."""
-    try:
-        return hands.store.insist(deed, now=hands.clock.now, by="dispatch", pauses=_pauses(hands.enough))
-    except SQLAlchemyError:
-        log.error("nothing could be written down, recovery will see to it")
-        return None
-
-
-def _pauses(enough: Event) -> Iterator[None]:
-    """For as long as a restart may take; not for so long if somebody wants us to stop."""
-    until = monotonic() + _PATIENCE
-    yield from pauses()
-    while monotonic() < until and not enough.is_set():
-        enough.wait(_LATER_WAITS)
-        yield
+            let_go(waiting, hands)

@@ -1,16 +1,15 @@
 """Story: what a sequence does that is no letter. A webhook is posted, somebody enters another sequence, a task is done."""
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from threading import Lock
 from urllib.parse import urlsplit
 
 from engine.advance import advance
+from engine.calls import LEASE, WAITS, Call, Post, Rests, wait_after
 from engine.enroll import AlreadyIn, Enrolled, NotWanted, Skipped, Waits, enroll, prepare
 from engine.errors import NotFound, Refused
-from engine.limits import share_of_chance
 from engine.model import Enrollment, Prospect
 from engine.plan import Waiting, not_done
 from engine.seams import Clock
@@ -18,72 +17,7 @@ from engine.states import EnrollmentState, StopReason
 from engine.store import Ledger, Store
 from engine.store.past import Chore
 
-#: Waits before a webhook is tried again. After the last of them a human decides.
-WAITS = tuple(
-    timedelta(seconds=seconds) for seconds in (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 10 * 3600)
-)
-_JITTER = 0.1
-_LEASE = timedelta(minutes=1)  # longer than any call takes: whoever has not come back by then is dead
 _AT_ONCE = 50
-_REST = timedelta(seconds=30)
-
-
-# --- the other side ---
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """What is posted. The same errand has the same id and the same bytes, however often it is tried."""
-
-    id: str
-    url: str = field(repr=False)  #: it may have a secret in it
-    body: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the other side said."""
-
-    status: int | None  #: None: nobody answered, or it is no place where we go
-    words: str
-
-    @property
-    def is_yes(self) -> bool:
-        return self.status is not None and 200 <= self.status < 300
-
-    def __str__(self) -> str:
-        return ": ".join(
-            part for part in (f"answered {self.status}" if self.status else "", self.words) if part
-        )
-
-
-#: Never raises: that nobody answers is an answer.
-Post = Callable[[Call, datetime], Answer]
-
-
-class Rests:
-    """Hosts that were silent a moment ago. What is due for them counts as tried: one silence is enough at a time.
-
-    Without it a hundred thousand calls to a dead host would keep everybody else's waiting, fifteen seconds each. The
-    errand that met the silence keeps all its tries: it goes and looks for the others.
-    """
-
-    def __init__(self) -> None:
-        self._silent: dict[str, tuple[datetime, str, str]] = {}
-        self._lock = Lock()
-
-    def note(self, host: str, errand_id: str, answer: Answer, now: datetime) -> None:
-        with self._lock:
-            if answer.status is None:
-                self._silent[host] = now + _REST, errand_id, answer.words
-            else:
-                self._silent.pop(host, None)
-
-    def why_not(self, host: str, errand_id: str, now: datetime) -> str | None:
-        """What it was when somebody last tried; None: nothing speaks against it."""
-        with self._lock:
-            until, scout, words = self._silent.get(host, (now, "", ""))
-        return words if until > now and errand_id != scout else None
 
 
 # --- what became of it ---
@@ -128,35 +62,45 @@ Outcome = Ran | TriesAgain | LeftToAHuman | NotOurs
 
 
 def run_next(
-    *, store: Store, clock: Clock, post: Post, pools: Mapping[str, tuple[str, ...]], rests: Rests
+    *,
+    store: Store,
+    clock: Clock,
+    post: Post,
+    pools: Mapping[str, tuple[str, ...]],
+    rests: Rests,
+    waits: Sequence[timedelta] = WAITS,
 ) -> list[Outcome]:
     """One errand that is due, and what can be told of others without any trouble. Nothing: nothing is due."""
     with store.reading(clock.now()) as ledger:
         if not ledger.past.due_errands(1):
             return []
     with store.transaction(clock.now(), "errands") as ledger:
-        taken, outcomes = _take(ledger, rests)
+        taken, outcomes = _take(ledger, rests, waits)
     if taken is None:
         return outcomes
     if taken.kind == "enter":
         return [*outcomes, _enter(taken, pools, store=store, clock=clock)]
-    return [*outcomes, _call(taken, post, rests, store=store, clock=clock)]
+    return [*outcomes, _call(taken, post, rests, waits, store=store, clock=clock)]
 
 
-def _take(ledger: Ledger, rests: Rests) -> tuple[Chore | None, list[Outcome]]:
+def _take(ledger: Ledger, rests: Rests, waits: Sequence[timedelta]) -> tuple[Chore | None, list[Outcome]]:
     """Into one pair of hands only; for so long as a call can take, and then it is due again."""
     outcomes: list[Outcome] = []
     for chore in ledger.past.due_errands(_AT_ONCE):
-        if chore.tries > len(WAITS):  # it has never come back: whoever tries it dies of it
-            outcomes.append(_failed(chore, chore.tries, "nobody came back to say what became of it", ledger))
+        if chore.tries > len(waits):  # it has never come back: whoever tries it dies of it
+            outcomes.append(
+                _failed(chore, chore.tries, "nobody came back to say what became of it", ledger, waits)
+            )
         elif chore.kind == "webhook" and (silent := rests.why_not(_host(chore), chore.id, ledger.now)):
-            outcomes.append(_failed(chore, chore.tries + 1, silent, ledger))
-        elif taken := ledger.past.take_errand(chore, until=ledger.now + _LEASE):
+            outcomes.append(_failed(chore, chore.tries + 1, silent, ledger, waits))
+        elif taken := ledger.past.take_errand(chore, until=ledger.now + LEASE):
             return taken, outcomes
     return None, outcomes
 
 
-def _call(chore: Chore, post: Post, rests: Rests, *, store: Store, clock: Clock) -> Outcome:
+def _call(
+    chore: Chore, post: Post, rests: Rests, waits: Sequence[timedelta], *, store: Store, clock: Clock
+) -> Outcome:
     """Whoever dies between the post and the note repeats it: the same id tells the other side so."""
     with store.reading(clock.now()) as ledger:
         body = _body(chore, ledger.enrollments.get(chore.enrollment_id))
@@ -164,17 +108,15 @@ def _call(chore: Chore, post: Post, rests: Rests, *, store: Store, clock: Clock)
     rests.note(_host(chore), chore.id, answer, clock.now())
     with store.transaction(clock.now(), "errands") as ledger:
         if not answer.is_yes:
-            return _failed(chore, chore.tries, str(answer), ledger)
+            return _failed(chore, chore.tries, str(answer), ledger, waits)
         ended = ledger.past.settle_errand(chore, str(answer))
         return Ran(chore.id, str(answer)) if ended else NotOurs(chore.id)
 
 
-def _failed(chore: Chore, tries: int, why: str, ledger: Ledger) -> Outcome:
-    """Later, each by a little chance of its own: those who failed together should not come back together."""
-    if tries > len(WAITS):
+def _failed(chore: Chore, tries: int, why: str, ledger: Ledger, waits: Sequence[timedelta]) -> Outcome:
+    if (wait := wait_after(tries, chore.id, waits)) is None:
         left = ledger.past.leave_errand(chore, f"failed: {why}", tries=tries)
         return LeftToAHuman(chore.id, why) if left else NotOurs(chore.id)
-    wait = WAITS[tries - 1] * (1 + _JITTER * share_of_chance(f"{chore.id}/{tries}"))
     again = ledger.past.postpone_errand(chore, ledger.now + wait, why, tries=tries)
     return TriesAgain(chore.id, why, ledger.now + wait) if again else NotOurs(chore.id)
 

@@ -7,15 +7,24 @@ RelentError
 ├─ NotFound                nobody of that name lives here
 ├─ Refused                 the rules say no
 │  ├─ IllegalMove          a life does not go that way
-│  └─ StillSending         stopped, but one letter is in the air and its fate is not known yet
+│  ├─ StillSending         stopped, but one letter is in the air and its fate is not known yet
+│  ├─ Busy                 somebody else is just doing it, or did something else under the same name
+│  ├─ Invalid              what was asked for cannot be read, and where
+│  ├─ Unprocessable        read, and there is no way to do it
+│  ├─ Unauthorized         nobody knows who asks
+│  ├─ Forbidden            known, and not allowed to
+│  ├─ Rejected             the letter will not be carried
+│  └─ TooMany              not so fast
 ├─ WebhookError
 │  ├─ BadSignature         not believed
 │  └─ UnreadableEvent      believed, but no event that we can read
-└─ MailboxError            never leaves engine/dispatch.py
+└─ MailboxError            never leaves engine/carry.py
    ├─ TemporaryFailure     not now; put back, later
    ├─ PermanentFailure     never; give up, tell a human
    └─ NoAnswer             handed over, and silence: in doubt, ask the human
 """
+
+from dataclasses import dataclass
 
 
 class RelentError(Exception):
@@ -55,6 +64,68 @@ class IllegalMove(Refused):
 
 class StillSending(Refused):
     """Stopped, but one letter was already leaving and its fate is not known yet. Ask again soon."""
+
+
+class Busy(Refused):
+    """Somebody else is just doing that. Ask again soon."""
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """One thing that is wrong, and where."""
+
+    path: tuple[str | int, ...]
+    message: str
+    code: str = "invalid"
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """In words; nothing, when it is about the whole."""
+        return (".".join(map(str, self.path)),) if self.path else ()
+
+
+class Invalid(Refused):
+    """What was asked for cannot be read."""
+
+    def __init__(self, *issues: Issue) -> None:
+        super().__init__("; ".join(": ".join((*each.place, each.message)) for each in issues))
+        self.issues = issues
+
+
+class Unprocessable(Refused):
+    """There is no way to do that."""
+
+
+class Unauthorized(Refused):
+    """Nobody knows who asks."""
+
+    def __init__(self, message: str | None = None, code: str = "unauthorized") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Forbidden(Refused):
+    """This key may not do that."""
+
+    def __init__(self, message: str | None = None, code: str = "forbidden") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Rejected(Refused):
+    """This letter will not be carried."""
+
+    def __init__(self, message: str | None = None, code: str = "message_rejected") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class TooMany(Refused):
+    """Not so fast."""
+
+    def __init__(self, after: int = 1) -> None:
+        super().__init__(f"Too many requests with this key. Ask again in {after} s.")
+        self.after = after
 
 
 class WebhookError(RelentError):

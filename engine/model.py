@@ -4,10 +4,16 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from engine.states import DraftState, EnrollmentState
+
+#: The hour of a letter that has none: whoever forgets to ask sends it late, and not early.
+NEVER = datetime(9999, 1, 1, tzinfo=UTC)
+
+DraftKind = Literal["plain", "reply", "reply_all", "forward"]
+Hidden = Literal["deleted", "trash", "blocked", "spam", "unauthenticated"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +44,20 @@ class Enrollment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Inbox:
+    """One of our addresses."""
+
+    id: str  #: the address, as a key: see engine/addresses.py
+    pod_id: str
+    created_at: datetime
+    updated_at: datetime
+    display_name: str | None = None
+    client_id: str | None = None
+    paused: bool = False  #: nothing leaves it, and nothing comes in
+    metadata: Mapping[str, str | float | bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Thread:
     """A conversation. This row is what cancel, gate and next step lock first."""
 
@@ -56,6 +76,9 @@ class Attachment:
     content_type: str
     sha: str  #: the SHA-256 of what is in it
     size: int
+    id: str = ""
+    disposition: Literal["attachment", "inline"] = "attachment"
+    content_id: str | None = None  #: how the letter's HTML speaks of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +88,8 @@ class Enclosure:
     name: str
     content_type: str
     content: bytes = field(repr=False)
+    disposition: Literal["attachment", "inline"] = "attachment"
+    content_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +128,34 @@ class Draft:
     cc: tuple[str, ...] = ()
     bcc: tuple[str, ...] = ()
     attachments: tuple[Attachment, ...] = ()
+    also_to: tuple[str, ...] = ()  #: whom it is for besides `to`; who is named second is no less written to
+    names: Mapping[str, str] = field(default_factory=dict)  #: of addresses, as people read them
+    reply_to: tuple[str, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    in_reply_to: str | None = (
+        None  #: the letter that it answers; None: the last of ours in its thread, if there is one
+    )
+    forward_of: str | None = None  #: the letter that it passes on, with its files
+    goes_into: str | None = (
+        None  #: the conversation that it is for, as its author said: nobody has looked yet
+    )
+    kind: DraftKind = "plain"
+    labels: tuple[str, ...] = ()  #: what people call it
+    client_id: str | None = None  #: the name that its author gave it, so that it is made once
+
+    @property
+    def everybody(self) -> tuple[str, ...]:
+        """Whoever gets it."""
+        return (*((self.to,) if self.to else ()), *self.also_to, *self.cc, *self.bcc)
+
+    @property
+    def has_an_hour(self) -> bool:
+        return self.send_at != NEVER
+
+    @property
+    def unplaced(self) -> bool:
+        """It answers something, and nobody has looked yet whether that is there."""
+        return self.goes_into is not None or (self.kind == "plain" and self.in_reply_to is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +178,15 @@ class Message:
     enrollment_id: str | None = None
     step: str | None = None
     html: str | None = None
-    cc: tuple[str, ...] = ()  #: blind copies stay with the draft
+    cc: tuple[str, ...] = ()
+    bcc: tuple[str, ...] = ()  #: only of what we sent; nobody who received it knows
+    names: Mapping[str, str] = field(default_factory=dict)  #: of addresses, as people read them
+    reply_to: tuple[str, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    attachments: tuple[Attachment, ...] = ()
+    size: int = 0
+    hidden: Hidden | None = None  #: why it is not shown without being asked for
+    updated_at: datetime | None = None  #: None: nobody has changed its labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +205,18 @@ class Letter:
     cc: tuple[str, ...] = ()
     bcc: tuple[str, ...] = ()
     attachments: tuple[Enclosure, ...] = ()
+    also_to: tuple[str, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
+    reply_to: tuple[str, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    inside: frozenset[str] = (
+        frozenset()
+    )  #: those of its readers who live here: no transport carries it to them
+
+    @property
+    def everybody(self) -> tuple[str, ...]:
+        """Whoever gets it."""
+        return (*((self.to,) if self.to else ()), *self.also_to, *self.cc, *self.bcc)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +224,9 @@ class Sent:
     """The mailbox took it."""
 
     note: str = ""  #: the server's own words
+    refused: Mapping[str, str] = field(
+        default_factory=dict
+    )  #: who of its readers will not get it, and what the server said
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,4 +258,12 @@ def content_sha(draft: Draft) -> str:
         # only then, so that what was approved before there was more than text stays approved
         files = [(each.name, each.content_type, each.sha) for each in draft.attachments]
         said += "\0" + json.dumps([draft.html, draft.cc, draft.bcc, files])
+    more = [
+        draft.also_to, dict(draft.names), draft.reply_to, dict(draft.headers), draft.in_reply_to, draft.forward_of,
+        [each.content_id for each in draft.attachments if each.content_id],
+    ]  # fmt: skip
+    if draft.goes_into is not None:
+        more.append(draft.goes_into)
+    if any(more):
+        said += "\0" + json.dumps(more, sort_keys=True)
     return hashlib.sha256(said.encode()).hexdigest()

@@ -64,14 +64,32 @@ Reaction = Stopped | Held | Ignored
 def react(event: Event, raw: bytes, *, store: Store, clock: Clock, pace: Pace) -> Reaction:
     """Raises StillSending when a letter was already leaving and does not land in time: it is stopped all the same."""
     with store.transaction(clock.now(), "webhook") as ledger:
-        new = ledger.inbound.note_receipt(_SOURCE, event.id, raw, "hearing")
-        reach = _whom(event, ledger)
-        reaction = _respond(event, reach, ledger) if new else Ignored("heard before")
-        if new:
-            ledger.inbound.conclude(_SOURCE, event.id, in_a_word(reaction))
-    if reach and not (isinstance(reaction, Stopped) and not reaction.in_the_air):
-        _wait_for_what_is_in_the_air(reach, store=store, clock=clock, pace=pace)
-    return reaction
+        heard = hear(event, raw, ledger)
+        if heard.home and isinstance(event, Incoming):
+            _keep(event, heard.home, ledger)
+    wait_for_what_is_in_the_air(heard, store=store, clock=clock, pace=pace)
+    return heard.reaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hearing:
+    """What came of it, whom it was about, and where it is kept, if it is worth keeping."""
+
+    reaction: Reaction
+    reach: Reach | None
+    home: str | None = None
+
+
+def hear(event: Event, raw: bytes, ledger: Ledger) -> Hearing:
+    """In somebody's transaction. Whoever ends it well waits for what is in the air, and only then says so."""
+    new = ledger.inbound.note_receipt(_SOURCE, event.id, raw, "hearing")
+    reach = _whom(event, ledger)
+    if not new:
+        return Hearing(reaction=Ignored("heard before"), reach=reach)
+    reaction, concerns_somebody = _respond(event, reach, ledger)
+    ledger.inbound.conclude(_SOURCE, event.id, in_a_word(reaction))
+    home = (reach.home or _nearest(reach, ledger)) if reach and concerns_somebody else None
+    return Hearing(reaction=reaction, reach=reach, home=home)
 
 
 def note_unreadable(event_id: str, raw: bytes, why: str, *, store: Store, clock: Clock) -> None:
@@ -89,6 +107,8 @@ def _whom(event: Event, ledger: Ledger) -> Reach | None:
     if sender and ledger.threads.followed_up_from(inbox, sender):
         contacts.add(sender)
     found = [thread.id for thread in threads]
+    if sender:
+        found += ledger.threads.followed_up_by_hand(inbox, sender)
     if isinstance(said := verdict(event), Stop):
         found += _colleagues(said, {*contacts, *([sender] if sender else [])}, inbox, ledger)
     if not found and not contacts:
@@ -124,25 +144,23 @@ def _stopped_together(said: Stop, employer: str, ledger: Ledger) -> list[str]:
     return [each for each in versions if stop_scope(rule, ledger.enrollments.version(each)) == "company"]
 
 
-def _respond(event: Event, reach: Reach | None, ledger: Ledger) -> Reaction:
+def _respond(event: Event, reach: Reach | None, ledger: Ledger) -> tuple[Reaction, bool]:
+    """And whether it is somebody's word, worth keeping."""
     if reach is None:
-        return Ignored("no conversation of ours")
+        return Ignored("no conversation of ours"), False
     if isinstance(event, Incoming) and _is_our_own(event, reach, ledger):
-        return Ignored("our own mail")
+        return Ignored("our own mail"), False
     match verdict(event):
         case Stop() if _is_a_twin(event, ledger):
-            return Ignored("the same mail under another event's name")
+            return Ignored("the same mail under another event's name"), False
         case Stop(reason):
-            reaction: Reaction = _stop(event, reach, reason, ledger)
+            return _stop(event, reach, reason, ledger), True
         case Hold(reason) if isinstance(event, AutoReply):
-            reaction = _be_away(event, reach, reason, ledger)
+            return _be_away(event, reach, reason, ledger), True
         case Hold(reason):
-            reaction = _hold(reach, reason, ledger)
+            return _hold(reach, reason, ledger), True
         case None:
-            reaction = Ignored("changes nothing")
-    if isinstance(event, Incoming):
-        _keep(event, reach.home or _nearest(reach, ledger), ledger)
-    return reaction
+            return Ignored("changes nothing"), True
 
 
 def _nearest(reach: Reach, ledger: Ledger) -> str:
@@ -157,6 +175,7 @@ def _stop(event: Event, reach: Reach, reason: StopReason, ledger: Ledger) -> Rea
         failed = _failed(event, ledger)
         if not failed:
             return Ignored("about somebody else")  # a copy to another address says nothing about this person
+        _tell(event, failed, ledger)
         for person in sorted({thread.contact for thread in failed}) if isinstance(event, Complaint) else ():
             ledger.inbound.suppress(person, reason)
     sparing = _spared(reach, reason, ledger)
@@ -164,8 +183,10 @@ def _stop(event: Event, reach: Reach, reason: StopReason, ledger: Ledger) -> Rea
         _count(failed, reason, ledger)
         return Ignored(f"the sequence does not stop for {_RULE[reason]}")
     called_back = ledger.call_back(reach, reason, sparing=sparing.enrollments)
+    ledger.written.hold_answered(reach.threads)
+    in_the_air = dict.fromkeys([*called_back.in_the_air, *ledger.written.recall_answered(reach.threads)])
     _count(failed, reason, ledger)
-    return Stopped(reason, tuple(called_back.drafts), tuple(called_back.in_the_air))
+    return Stopped(reason, tuple(called_back.drafts), tuple(in_the_air))
 
 
 def _failed(event: Bounce | Complaint, ledger: Ledger) -> list[Thread]:
@@ -173,6 +194,19 @@ def _failed(event: Bounce | Complaint, ledger: Ledger) -> list[Thread]:
     own = ledger.threads.spoken_of(contact(event.inbox_id), event.thread_id, _ids(event))
     told = set(map(contact, event.recipients))
     return [thread for thread in own if not told or thread.contact in told]
+
+
+def _tell(event: Bounce | Complaint, failed: Iterable[Thread], ledger: Ledger) -> None:
+    """Whoever sent it by our API wants to know."""
+    kind = "message.bounced" if isinstance(event, Bounce) else "message.complained"
+    for thread in failed:
+        ledger.outbox.tell(
+            kind,
+            inbox_id=thread.inbox_id,
+            thread_id=thread.id,
+            message_id=event.message_id,
+            recipients=list(event.recipients) or [thread.contact],
+        )
 
 
 def _count(failed: Iterable[Thread], reason: StopReason, ledger: Ledger) -> None:
@@ -206,7 +240,8 @@ def _hold(reach: Reach, reason: HoldReason, ledger: Ledger) -> Reaction:
         if ledger.drafts.hold(draft, reason, send_at=draft.send_at, until=None)
     ]
     ledger.pause(reach, reason, but_not={draft.enrollment_id for draft in held})
-    return Held(reason, tuple(draft.id for draft in held), None)
+    unlabelled = ledger.written.hold_answered(reach.threads)
+    return Held(reason, (*(draft.id for draft in held), *unlabelled), None)
 
 
 def _be_away(event: AutoReply, reach: Reach, reason: HoldReason, ledger: Ledger) -> Reaction:
@@ -277,7 +312,11 @@ def _is_our_own(event: Incoming, reach: Reach, ledger: Ledger) -> bool:
     if event.message_id and ledger.threads.is_ours(inbox, event.message_id):
         return True
     sender = contact(event.sender or "")
-    return sender == inbox or (sender not in reach.contacts and bool(ledger.threads.our_inboxes([sender])))
+    if sender == inbox:
+        return True
+    if sender in reach.contacts or not ledger.threads.our_inboxes([sender]):
+        return False
+    return sender not in {thread.contact for thread in ledger.threads.of_people((), reach.threads)}
 
 
 def _is_a_twin(event: Event, ledger: Ledger) -> bool:
@@ -316,8 +355,11 @@ def _keep(event: Incoming, thread_id: str, ledger: Ledger) -> None:
     )
 
 
-def _wait_for_what_is_in_the_air(reach: Reach, *, store: Store, clock: Clock, pace: Pace) -> None:
+def wait_for_what_is_in_the_air(heard: Hearing, *, store: Store, clock: Clock, pace: Pace) -> None:
     """Whoever is told "stopped" must not get one more letter: so do not say it while one is leaving."""
+    reach, reaction = heard.reach, heard.reaction
+    if reach is None or (isinstance(reaction, Stopped) and not reaction.in_the_air):
+        return
     until = monotonic() + pace.ack_wait.total_seconds()
     while True:
         with store.reading(clock.now()) as ledger:

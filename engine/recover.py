@@ -1,13 +1,16 @@
 """Story: what the dead left behind, and what time has changed. Harmless to run anywhere, any time, by anybody."""
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from engine import owner
 from engine.errors import MailboxError, NotFound, Refused
 from engine.model import Draft, Pace
+from engine.ready import as_it_left
 from engine.seams import Clock, Mailbox, Trace
-from engine.settle import departed, letter_of
+from engine.settle import INSIDE, departed
 from engine.states import DraftState
 from engine.store import Ledger, Store
 
@@ -33,6 +36,8 @@ def recover(*, store: Store, mailbox: Mailbox, clock: Clock, pace: Pace) -> Reco
         woken = ledger.drafts.wake()
         late = ledger.drafts.hold_late(pace.max_lateness)
         doubtful = ledger.drafts.doubtful()
+        for kind, rows in {"draft.uncertain": doubted, "draft.held": late}.items():
+            _tell(kind, rows, ledger)
     proven = [draft for draft in doubtful if _prove(draft, store=store, mailbox=mailbox, clock=clock)]
     found = Recovered(
         freed=len(freed), doubted=len(doubted), woken=len(woken), late=len(late), proven=len(proven)
@@ -40,6 +45,18 @@ def recover(*, store: Store, mailbox: Mailbox, clock: Clock, pace: Pace) -> Reco
     if found != Recovered():
         log.info("recovered: %s", found)
     return found
+
+
+def _tell(kind: str, rows: Iterable[Any], ledger: Ledger) -> None:
+    for row in rows:
+        ledger.outbox.tell(
+            kind,
+            inbox_id=row.inbox_id,
+            thread_id=row.thread_id,
+            message_id=row.message_id,
+            draft_id=row.id,
+            reason=row.outcome,
+        )
 
 
 def settle_doubt(draft_id: str, *, left: bool, by: str, store: Store, clock: Clock) -> None:
@@ -55,25 +72,30 @@ def settle_doubt(draft_id: str, *, left: bool, by: str, store: Store, clock: Clo
 
 
 def _prove(draft: Draft, *, store: Store, mailbox: Mailbox, clock: Clock) -> bool:
-    """Ask the mailbox. Whoever cannot say leaves it to a human: a doubled letter is worse than a missing one."""
-    if draft.carrier != mailbox.name:
-        return False
-    try:
-        trace = mailbox.find(draft.message_id)
-    except MailboxError as error:
-        log.warning("%s: the mailbox cannot be asked: %s", draft.id, error)
-        return False
+    """Ask who carried it. Whoever cannot say leaves it to a human: a doubled letter is worse than a missing one."""
+    trace = _trace(draft, mailbox)
     if trace is Trace.UNKNOWN:
         return False
     with store.transaction(clock.now(), "recovery") as ledger:
         ledger.threads.lock([draft.thread_id])
-        _write_down(draft, trace is Trace.FOUND, f"{mailbox.name} says so", ledger)
+        _write_down(draft, trace is Trace.FOUND, f"{draft.carrier} says so", ledger)
     return True
+
+
+def _trace(draft: Draft, mailbox: Mailbox) -> Trace:
+    if draft.carrier == INSIDE:
+        return Trace.ABSENT  # that it arrived would stand in the books, together with that it left
+    if draft.carrier != mailbox.name:
+        return Trace.UNKNOWN
+    try:
+        return mailbox.find(draft.message_id)
+    except MailboxError as error:
+        log.warning("%s: the mailbox cannot be asked: %s", draft.id, error)
+        return Trace.UNKNOWN
 
 
 def _write_down(draft: Draft, left: bool, why: str, ledger: Ledger) -> None:
     if left:
-        letter = letter_of(draft, ledger)
-        departed(draft, letter, why, ledger=ledger)
+        departed(draft, as_it_left(draft, ledger), why, ledger=ledger)
     elif not ledger.drafts.disprove(draft, f"it did not leave: {why}"):
         ledger.threads.untag_ended(draft.id)

@@ -1,15 +1,19 @@
 """What became of a letter, and how that is written down: each in one transaction, with its thread locked first."""
 
+import hashlib
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from engine.addresses import contact
 from engine.advance import advance, place_of_draft
-from engine.compose import compose
 from engine.errors import Refused
 from engine.limits import Full, next_room, room_now
-from engine.model import Draft, Enrollment, Letter, Message
+from engine.model import Attachment, Draft, Enclosure, Enrollment, Letter, Message
 from engine.plan import calendar_of
+from engine.ready import rejected, unwanted, why_closed
 from engine.sequence import Sequence
 from engine.states import DraftState, HoldReason, StopReason
 from engine.store import Ledger, Reach
@@ -54,11 +58,21 @@ class InDoubt:
     why: str
 
 
+_STATUS = re.compile(r"\d{3}[ -]([245]\.\d{1,3}\.\d{1,3})\b")
+
 Outcome = Delivered | Postponed | CalledOff | GaveUp | InDoubt
 
+#: Who carries a letter whose readers all live here. It arrives in the transaction that says it left, or not at all.
+INSIDE = "inside"
 
-def departed(draft: Draft, letter: Letter, note: str, *, ledger: Ledger) -> Outcome:
-    """The letter is a message now, its label is gone, and the next step is a draft: all of it or nothing."""
+
+def departed(
+    draft: Draft, letter: Letter, note: str, *, ledger: Ledger, refused: Mapping[str, str] | None = None
+) -> Outcome:
+    """The letter is a message now, its label is gone, and the next step is a draft: all of it or nothing.
+
+    `refused`: who of its readers will not get it after all, and what the mail server said.
+    """
     ledger.threads.lock([draft.thread_id])
     enrollment = ledger.enrollments.lock(draft.enrollment_id) if draft.enrollment_id else None
     if not ledger.drafts.settle(draft, note):
@@ -68,21 +82,13 @@ def departed(draft: Draft, letter: Letter, note: str, *, ledger: Ledger) -> Outc
         return InDoubt(draft.id, "somebody else wrote down what became of it")
     ledger.threads.untag([draft.id])
     ledger.threads.keep(_as_message(draft, letter, ledger.now))
+    for inbox_id in sorted(letter.inside):
+        ledger.arrivals.begin(inbox_id=inbox_id, message_id=draft.message_id, from_inbox=draft.inbox_id)
+    _tell(draft, "message.sent", ledger, recipients=list(letter.everybody))
+    _tell_of_refusals(draft, refused or {}, ledger)
     if enrollment:
         advance(enrollment, ledger)
     return Delivered(draft.id)
-
-
-def letter_of(draft: Draft, ledger: Ledger) -> Letter:
-    """As it would leave now: without copies to anybody who may not be written to."""
-    copies = [*draft.cc, *draft.bcc]
-    unwanted = ledger.inbound.suppressed_among(copies) if copies else {}
-    cc, bcc = (
-        tuple(address for address in addresses if contact(address) not in unwanted)
-        for addresses in (draft.cc, draft.bcc)
-    )
-    thread, files = ledger.threads.messages(draft.thread_id), ledger.drafts.files(draft)
-    return compose(replace(draft, cc=cc, bcc=bcc), thread, files)
 
 
 def postponed(draft: Draft, why: str, wait: timedelta, *, ledger: Ledger) -> Outcome:
@@ -141,33 +147,67 @@ def _sequence_of(draft: Draft, ledger: Ledger) -> tuple[Enrollment, Sequence] | 
 def given_up(draft: Draft, why: str, *, ledger: Ledger) -> Outcome:
     ledger.threads.lock([draft.thread_id])
     if ledger.drafts.give_up(draft, why):
+        _tell(draft, "draft.failed", ledger, reason=why)
+        _tell(draft, "message.rejected", ledger, reason=why)
         return GaveUp(draft.id, why)
     return _ended_meanwhile(draft, ledger)
 
 
 def doubted(draft: Draft, why: str, *, ledger: Ledger) -> Outcome:
     ledger.threads.lock([draft.thread_id])
-    ledger.drafts.doubt(draft, why)
+    if ledger.drafts.doubt(draft, why):
+        _tell(draft, "draft.uncertain", ledger, reason=why)
     return InDoubt(draft.id, why)
 
 
-def called_off(draft: Draft, wait: timedelta, *, ledger: Ledger) -> Outcome:
+def shut_in(draft: Draft, why: str, *, ledger: Ledger) -> Outcome:
+    """Its inbox is closed. Who wrote by hand is told so now; a sequence may go on when a human says so."""
+    if draft.enrollment_id is None:
+        return given_up(draft, why, ledger=ledger)
+    ledger.threads.lock([draft.thread_id])
+    return _held(draft, HoldReason.INBOX_PAUSED, ledger)
+
+
+def called_off(draft: Draft, letter: Letter, wait: timedelta, *, ledger: Ledger) -> Outcome:
     """The gate said no. Most often an answer came; if it was something else, see to that."""
-    if why := ledger.inbound.suppressed(draft.to):
+    if found := unwanted(draft.inbox_id, letter.everybody, ledger):
+        return _not_to_them(draft, found, ledger)
+    ledger.threads.lock([draft.thread_id])
+    current = ledger.drafts.get(draft.id)
+    if current and current.claim_token == draft.claim_token and current.state == DraftState.CLAIMED:
+        if closed := why_closed(draft.inbox_id, ledger):
+            return shut_in(draft, closed, ledger=ledger)
+        if current.approved_sha != current.content_sha:
+            return _held(draft, HoldReason.CHANGED, ledger)
+    why = "the gate was not passed in time"
+    if ledger.drafts.put_back(draft, send_at=ledger.now + wait, why=why):
+        return Postponed(draft.id, why)
+    return _ended_meanwhile(draft, ledger)
+
+
+def _not_to_them(draft: Draft, found: Mapping[str, str], ledger: Ledger) -> Outcome:
+    """Since it was composed, somebody came to stand on the list of those who may not be written to."""
+    if draft.enrollment_id is None:
+        return given_up(draft, rejected(found), ledger=ledger)
+    if why := found.get(contact(draft.to)):
         return _suppressed(draft, why, ledger)
     ledger.threads.lock([draft.thread_id])
+    why = "it goes without a copy to " + ", ".join(found)
+    if ledger.drafts.put_back(draft, send_at=draft.send_at, why=why, failed=False):
+        return Postponed(draft.id, why)
+    return _ended_meanwhile(draft, ledger)
+
+
+def _held(draft: Draft, reason: HoldReason, ledger: Ledger) -> Outcome:
+    """Until a human says so; if it is still in these hands."""
     current = ledger.drafts.get(draft.id)
     if (
         current
         and current.claim_token == draft.claim_token
-        and current.state == DraftState.CLAIMED
-        and current.approved_sha != current.content_sha
+        and ledger.drafts.hold(current, reason, send_at=current.send_at, until=None)
     ):
-        ledger.drafts.hold(current, HoldReason.CHANGED, send_at=current.send_at, until=None)
-        return CalledOff(draft.id, HoldReason.CHANGED)
-    why = "the gate was not passed in time"
-    if ledger.drafts.put_back(draft, send_at=ledger.now + wait, why=why):
-        return Postponed(draft.id, why)
+        _tell(draft, "draft.held", ledger, reason=str(reason))
+        return CalledOff(draft.id, reason)
     return _ended_meanwhile(draft, ledger)
 
 
@@ -188,23 +228,86 @@ def _ended_meanwhile(draft: Draft, ledger: Ledger) -> Outcome:
     return CalledOff(draft.id, (current and current.outcome) or "it is in other hands")
 
 
+# --- told, and kept ---
+
+
+def _tell(draft: Draft, kind: str, ledger: Ledger, **says: Any) -> None:
+    ledger.outbox.tell(
+        kind,
+        inbox_id=draft.inbox_id,
+        thread_id=draft.thread_id,
+        message_id=draft.message_id,
+        draft_id=draft.id,
+        **says,
+    )
+
+
+def _tell_of_refusals(draft: Draft, refused: Mapping[str, str], ledger: Ledger) -> None:
+    """RFC 5321, section 4.2.1: a 5 is for good; after anything else another letter may get through."""
+    statuses = {address: _status(words) for address, words in refused.items()}
+    for kind, for_good in (("Permanent", True), ("Transient", False)):
+        theirs = [
+            {"address": address, "status": status}
+            for address, status in statuses.items()
+            if status.startswith("5") == for_good
+        ]
+        if theirs:
+            _tell(draft, "message.bounced", ledger, type=kind, recipients=theirs)
+
+
+def _status(words: str) -> str:
+    """RFC 3463: `5.1.1` after the `550`, if the server says so much."""
+    found = _STATUS.match(words)
+    return found[1] if found else f"{words[:1]}.0.0"
+
+
 def _as_message(draft: Draft, letter: Letter, now: datetime) -> Message:
+    said = letter.text + (letter.html or "")
     return Message(
         message_id=letter.message_id,
         inbox_id=draft.inbox_id,
         thread_id=draft.thread_id,
         direction="sent",
         sender=letter.sender,
-        to=(letter.to,),
+        to=tuple(address for address in (letter.to, *letter.also_to) if address),
         subject=letter.subject,
         text=letter.text,
         timestamp=now,
         in_reply_to=letter.in_reply_to,
         references=letter.references,
-        labels=("sent",),
+        labels=tuple(dict.fromkeys(("sent", *draft.labels))),
         draft_id=draft.id,
         enrollment_id=draft.enrollment_id,
         step=draft.step,
         html=letter.html,
         cc=letter.cc,
+        bcc=letter.bcc,
+        names=letter.names,
+        reply_to=letter.reply_to,
+        headers=letter.headers,
+        attachments=_files(draft, letter),
+        size=len(said.encode("utf-8", "replace")) + sum(len(file.content) for file in letter.attachments),
     )
+
+
+def _files(draft: Draft, letter: Letter) -> tuple[Attachment, ...]:
+    """Its own, and after them those of a letter that it passed on; each with a name by which it can be asked for."""
+    own = len(draft.attachments)
+    files = (*draft.attachments, *(_attachment(file) for file in letter.attachments[own:]))
+    return tuple(each if each.id else replace(each, id=_file_id(each)) for each in files)
+
+
+def _attachment(file: Enclosure) -> Attachment:
+    return Attachment(
+        name=file.name,
+        content_type=file.content_type,
+        sha=hashlib.sha256(file.content).hexdigest(),
+        size=len(file.content),
+        disposition=file.disposition,
+        content_id=file.content_id,
+    )
+
+
+def _file_id(file: Attachment) -> str:
+    """The same file under the same name has the same one."""
+    return "att_" + hashlib.sha256(f"{file.sha}\0{file.name}".encode("utf-8", "replace")).hexdigest()[:24]

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 
 class DraftState(StrEnum):
+    WRITTEN = "written"  #: somebody is still writing it; an hour or a send, given by them, moves it on
     HELD = "held"  #: waits for a human's `approve`, or for `held_until`: then recovery wakes it
     SCHEDULED = "scheduled"  #: waits for its hour; then whichever worker claims it moves it on
     CLAIMED = "claimed"  #: in one worker's hands, and can still be called back; its lease frees it
@@ -47,6 +48,8 @@ class HoldReason(StrEnum):
     LATE = "late"  #: its hour passed too long ago; nobody wants a Tuesday's note on Saturday
     APPROVAL = "approval"  #: the sequence wants a human's yes
     CHANGED = "changed"  #: no longer what was approved
+    ANSWERED = "answered"  #: somebody has answered since it was written
+    INBOX_PAUSED = "inbox_paused"  #: somebody has paused the inbox that it leaves from
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,9 @@ _E = EnrollmentState
 
 APPROVE = _move("approve", _D.HELD, to=_D.SCHEDULED)
 WAKE = _move("wake", _D.HELD, to=_D.SCHEDULED)
+SCHEDULE = _move("schedule", _D.WRITTEN, _D.FAILED, to=_D.SCHEDULED)
+UNSCHEDULE = _move("unschedule", _D.HELD, _D.SCHEDULED, _D.FAILED, to=_D.WRITTEN)
+TAKE = _move("take", _D.WRITTEN, _D.HELD, _D.SCHEDULED, _D.FAILED, to=_D.CLAIMED)
 REDATE = _move("redate", _D.SCHEDULED, to=_D.SCHEDULED)
 HOLD = _move("hold", _D.HELD, _D.SCHEDULED, _D.CLAIMED, to=_D.HELD)
 CLAIM = _move("claim", _D.SCHEDULED, to=_D.CLAIMED)
@@ -84,11 +90,14 @@ GIVE_UP = _move("give up", _D.CLAIMED, _D.RELEASING, _D.UNCERTAIN, to=_D.FAILED)
 DOUBT = _move("doubt", _D.RELEASING, to=_D.UNCERTAIN)
 DISPROVE = _move("disprove", _D.UNCERTAIN, to=_D.SCHEDULED)
 RETRY = _move("retry", _D.FAILED, to=_D.SCHEDULED)
-CANCEL = _move("cancel", _D.HELD, _D.SCHEDULED, _D.CLAIMED, _D.FAILED, to=_D.CANCELLED)
+CANCEL = _move("cancel", _D.WRITTEN, _D.HELD, _D.SCHEDULED, _D.CLAIMED, _D.FAILED, to=_D.CANCELLED)
 WITHDRAW = _move("withdraw", _D.RELEASING, _D.UNCERTAIN, to=_D.CANCELLED)
 
 DRAFT_MOVES = _table(
     (
+        SCHEDULE,
+        UNSCHEDULE,
+        TAKE,
         APPROVE,
         WAKE,
         REDATE,
@@ -117,5 +126,7 @@ ENROLLMENT_MOVES = _table((PAUSE, RESUME, FINISH, STOP))
 DRAFT_ENDS = frozenset({_D.SENT, _D.CANCELLED})
 #: What an answer can still call back, at once.
 RECALLABLE = CANCEL.sources
+#: Its words may still be changed.
+REWORDABLE = frozenset({_D.WRITTEN, _D.HELD, _D.SCHEDULED, _D.FAILED})
 #: Both of these mean: a worker has it.
 IN_HAND = frozenset({_D.CLAIMED, _D.RELEASING})

@@ -5,7 +5,7 @@ from typing import Protocol
 from engine.events import Event
 from engine.model import Letter, Sent, Withdrawn
 from engine.seams import Gate, Trace
-from mailroom.wire import read_event
+from mailroom.heard import read_event
 
 
 class Transport(Protocol):

@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.ids import new_id
 from engine.model import Message
-from mailroom.wire import bounced_event, received_event
+from mailroom.telling import bounced_event, received_event
 
 _TAG = re.compile(
     r"^[^@]*\+(?P<deed>reply|bounce|away)(?:-(?P<amount>\d{1,3})(?P<unit>[hd]))?@", re.IGNORECASE

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
+from engine.compose import outside
 from engine.errors import NoAnswer, PermanentFailure, TemporaryFailure
 from engine.model import Letter, Sent, Withdrawn
 from engine.seams import Clock, Gate, Trace
@@ -42,6 +43,19 @@ class SmtpSettings:
     ca_file: str | None = None  #: an authority of one's own; None: those that this machine trusts
 
 
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """All but the dot is with the server; or there is nobody for whom it would take the letter."""
+
+    line: Line
+    taken: int  #: how many readers the server delivers to
+    refused: dict[str, str]  #: and to whom it will not, in its own words
+
+    @property
+    def told(self) -> list[str]:
+        return [f"the answer to RCPT for {address} was {words}" for address, words in self.refused.items()]
+
+
 class SmtpTransport:
     """Carries one letter after the other over one connection, for one thread at a time."""
 
@@ -55,9 +69,12 @@ class SmtpTransport:
     def send(self, letter: Letter, gate: Gate) -> Sent | Withdrawn:
         """Everything but the dot, the gate, the dot. Whatever goes wrong, the connection goes with it."""
         try:
-            line, refused = self._up_to_the_dot(letter)
+            ready = self._up_to_the_dot(letter)
+            if not ready.taken:
+                self._hang_up()
+                return Sent("; ".join(ready.told), ready.refused) if gate() else Withdrawn()
             if gate():
-                return self._let_go(line, refused)
+                return self._let_go(ready)
         except BaseException:
             self._hang_up()
             raise
@@ -77,32 +94,40 @@ class SmtpTransport:
         self._hang_up()
         self._locked_out = ""
 
-    def _up_to_the_dot(self, letter: Letter) -> tuple[Line, list[str]]:
-        """The line, and what was said against copies that will not be delivered."""
-        sender, to = bare_address("From", letter.sender), bare_address("To", letter.to)
-        copies = _copies(letter)
+    def _up_to_the_dot(self, letter: Letter) -> _Ready:
+        sender = bare_address("From", letter.sender)
+        readers = [bare_address(_field(letter, address), address) for address in outside(letter)]
         text = dot_stuffed(to_bytes(letter, date=self._clock.now()))
         with self._nothing_has_left():
             line = self._line_in_use() or self._dial()
             self._ask(line, "MAIL", f"FROM:<{sender}>", 250)
-            self._ask(line, "RCPT", f"TO:<{to}>", 250, 251)
-            refused = [words for address in copies if (words := self._refuses(line, address))]
-            self._ask(line, "DATA", "", 354)
-            line.send(text)
-        return line, refused
+            refused = {}
+            for number, address in enumerate(readers):
+                if number == 0 and address == letter.everybody[0]:
+                    self._ask(line, "RCPT", f"TO:<{address}>", 250, 251)
+                elif words := self._refuses(line, address):
+                    refused[address] = words
+            ready = _Ready(line, len(readers) - len(refused), refused)
+            if ready.taken:
+                self._ask(line, "DATA", "", 354)
+                line.send(text)
+            elif any(words.startswith("4") for words in refused.values()):
+                raise TemporaryFailure(self._tell("; ".join(ready.told)))
+        return ready
 
     def _refuses(self, line: Line, address: str) -> str | None:
-        """A letter is for whom it is to: that a copy cannot be delivered is worth a note, and does not stop it."""
+        """A letter is for whom it is to: that anybody else cannot get it is worth a note, and does not stop it."""
         code, words = line.docmd("RCPT", f"TO:<{address}>")
         if code in (250, 251):
             return None
-        told = f"the answer to RCPT for {address} was {self._quote(code, words)}"
+        told = self._quote(code, words)
         if code // 100 not in (4, 5) or code == _CLOSING:
-            raise TemporaryFailure(self._tell(told))
+            raise TemporaryFailure(self._tell(f"the answer to RCPT for {address} was {told}"))
         return told
 
-    def _let_go(self, line: Line, refused: list[str]) -> Sent:
+    def _let_go(self, ready: _Ready) -> Sent:
         """From the first byte of the dot on, only the server knows."""
+        line = ready.line
         with self._nothing_has_left():
             line.stay_in_turn()  # a server that hung up, or gave up, while the gate was asked
         try:
@@ -110,7 +135,7 @@ class SmtpTransport:
         except OSError as error:
             raise NoAnswer(self._tell(f"the letter was handed over, and then {self._why(error)}")) from None
         if code // 100 == 2:
-            return Sent("; ".join([self._quote(code, words), *refused]))
+            return Sent("; ".join([self._quote(code, words), *ready.told]), ready.refused)
         told = self._tell(f"the answer to the letter was {self._quote(code, words)}")
         raise {4: TemporaryFailure, 5: PermanentFailure}.get(code // 100, NoAnswer)(told)
 
@@ -226,15 +251,11 @@ class SmtpTransport:
             line.close()
 
 
-def _copies(letter: Letter) -> list[str]:
-    """Everybody else who gets it, each of them once."""
-    copies = [
-        *(bare_address("Cc", address) for address in letter.cc),
-        *(bare_address("Bcc", address) for address in letter.bcc),
-    ]
-    others = {address.lower(): address for address in copies}
-    others.pop(letter.to.lower(), None)
-    return list(others.values())
+def _field(letter: Letter, address: str) -> str:
+    """Where it stands, for whoever has to mend it."""
+    if address in letter.cc:
+        return "Cc"
+    return "Bcc" if address in letter.bcc else "To"
 
 
 def dot_stuffed(message: bytes) -> bytes:

@@ -1,384 +1,702 @@
-"""AgentMail's shapes -> our events, and back for the simulated world. The only file that spells them."""
+"""AgentMail's shapes: what `/v0` answers. Nobody else spells them.
 
-import json
-import math
+In a shape stands first what is always there, then what may be absent; nothing is ever null. What we are asked is spelt in
+`forms.py`, what a webhook of ours tells in `telling.py`, and what a mailbox elsewhere tells us is read in `heard.py`.
+"""
+
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from email.utils import parseaddr
-from typing import Any, NoReturn, TypedDict
+from typing import Any, Literal, NotRequired, Required, cast
 
-from engine.errors import UnreadableEvent
-from engine.events import AutoReply, Bounce, Complaint, Event, Reply
+from typing_extensions import TypedDict  # of Python 3.11's own, pydantic knows too little
 
-_Json = dict[str, object]
+from engine import inboxes, keys, model
+from engine.states import DraftState
+from engine.store.inboxes import Pod as PodRecord
+from engine.store.keys import ApiKey as KeyRecord
+from engine.store.letters import Conversation, LabelEvent
+from engine.store.lists import Entry, Place
+from engine.store.subscribers import Subscriber
+from engine.store.written import Filed
+from engine.tags import DRAFT
+from mailroom.quotes import said_anew
 
-_RECEIVED = "message.received"
-_PAYLOADS = {
-    _RECEIVED: "message",
-    "message.bounced": "bounce",
-    "message.complained": "complaint",
-    "message.rejected": "reject",
-}
-
-_DEEPEST = 50
-_LONGEST_LINE = 998  # bytes, RFC 5322; and PostgreSQL cannot index much more
-_LONGEST_TEXT = 100_000
-_LONGEST_ADDRESS = 320
-_MOST = 100
-_A_FEW = 8
-
-#: A string to its end, or a bracket. Never tries a string twice, so it is linear in anything.
-_NESTING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]|[\]}]', re.DOTALL)
-_ID = re.compile(r"<[^<>\s]{1,250}>")
-_BARE_ID = re.compile(r"[^<>\s]{1,250}")
-_COMMENT = re.compile(r"\((?:[^()\\]|\\.)*+\)", re.DOTALL)
-
-#: RFC 3834, and RFC 5436 for the last. A header that merely advises against answering proves nothing.
-_AUTOMATIC = "auto-replied"
-#: A help desk puts these on what a human typed, too: a human may look.
-_PERHAPS_AUTOMATIC = frozenset({"auto-generated", "auto-notified"})
+Moment = str  #: UTC, milliseconds, `Z`: 2026-08-02T08:28:47.206Z
+Address = str  #: `a@b`, or `Name <a@b>`
+SendStatus = Literal["scheduled", "sending", "failed"]
 
 
-class _Heard(TypedDict):
-    id: str
+class Page(TypedDict):
+    """What every list has; `next_page_token` is absent on the last page."""
+
+    count: int
+    limit: int
+    next_page_token: NotRequired[str]
+
+
+class Inbox(TypedDict):
+    pod_id: str
+    inbox_id: str
+    email: str
+    updated_at: Moment
+    created_at: Moment
+    display_name: NotRequired[str]
+    client_id: NotRequired[str]
+    status: NotRequired[Literal["paused"]]
+    metadata: NotRequired[dict[str, str | int | float | bool]]
+
+
+class Inboxes(Page):
+    inboxes: list[Inbox]
+
+
+class Attachment(TypedDict):
+    attachment_id: str
+    size: int
+    filename: NotRequired[str]
+    content_type: NotRequired[str]
+    content_disposition: NotRequired[Literal["inline", "attachment"]]
+    content_id: NotRequired[str]
+
+
+class AttachmentResponse(Attachment):
+    """A link that needs no key, for about an hour."""
+
+    download_url: str
+    expires_at: Moment
+    text_url: NotRequired[str]
+
+
+#: `from` is a word of Python, hence the functional form; it is one string, never a list.
+_From = TypedDict("_From", {"from": Required[Address]})
+
+
+class MessageItem(_From):
     inbox_id: str
     thread_id: str
-    message_id: str | None
-    at: datetime | None
+    message_id: str
+    labels: list[str]
+    timestamp: Moment
+    to: list[Address]
+    size: int
+    updated_at: Moment
+    created_at: Moment
+    cc: NotRequired[list[Address]]
+    bcc: NotRequired[list[Address]]
+    subject: NotRequired[str]
+    preview: NotRequired[str]
+    attachments: NotRequired[list[Attachment]]
+    in_reply_to: NotRequired[str]
+    references: NotRequired[list[str]]
+    headers: NotRequired[dict[str, str]]
 
 
-class _Incoming(_Heard):
-    sender: str | None
-    subject: str
-    text: str
-    in_reply_to: str | None
-    references: tuple[str, ...]
-    to: tuple[str, ...]
+class Message(MessageItem):
+    reply_to: NotRequired[list[Address]]
+    text: NotRequired[str]
+    html: NotRequired[str]
+    extracted_text: NotRequired[str]
+    extracted_html: NotRequired[str]
 
 
-def read_event(body: bytes, fallback_id: str = "") -> Event | None:
-    """None: understood, and nothing to us. Raises UnreadableEvent. An event without a name gets the delivery's."""
-    envelope = _parse(body)
-    kind = _line(envelope.get("event_type"))
-    if not kind:
-        raise UnreadableEvent('Signed, but "event_type" is missing or no text.')
-    received = kind == _RECEIVED or kind.startswith(f"{_RECEIVED}.")
-    key = "message" if received else _PAYLOADS.get(kind)
-    if key is None:
-        return None
-    payload = envelope.get(key)
-    if not isinstance(payload, dict):
-        raise UnreadableEvent(f'Signed, but this {kind[:60]!r} has no "{key}" object in it.')
-    heard = _heard(payload, key, _line(envelope.get("event_id")) or fallback_id)
-    if received:
-        return _incoming(heard, payload, verified=kind == _RECEIVED)
-    match key:
-        case "bounce":
-            return _bounce(heard, payload)
-        case "complaint":
-            return Complaint(**heard, recipients=_addresses(payload.get("recipients")))
-        case _:
-            return Bounce(**heard, permanent=True, recipients=_addresses(payload.get("recipients")))
+class FoundMessage(MessageItem):
+    highlights: NotRequired[dict[str, list[str]]]
 
 
-def received_event(
-    *,
-    event_id: str,
-    inbox_id: str,
-    thread_id: str,
-    message_id: str,
-    sender: str,
-    to: str | Sequence[str],
-    subject: str,
-    text: str,
-    at: datetime,
-    in_reply_to: str | None = None,
-    references: Sequence[str] = (),
-    headers: Mapping[str, str] | None = None,
-    labels: Sequence[str] = ("received", "unread"),
-    thread_labels: Sequence[str] = (),
-) -> dict[str, Any]:
-    """A `message.received` as AgentMail says it; its SDK refuses one with less in it."""
-    when = _timestamp(at)
-    recipients = [to] if isinstance(to, str) else list(to)
-    size = len(text.encode())
-    shared = {
-        "inbox_id": inbox_id,
-        "thread_id": thread_id,
-        "timestamp": when,
-        "subject": subject,
-        "size": size,
-        "updated_at": when,
-        "created_at": when,
-    }
-    message = shared | {
-        "message_id": message_id,
-        "labels": list(labels),
-        "from": sender,
-        "to": recipients,
-        "text": text,
-        "extracted_text": text,
-        "in_reply_to": in_reply_to,
-        "references": list(references),
-        "headers": dict(headers or {}),
-    }
-    earlier = {*references, in_reply_to} - {None}
-    thread = shared | {
-        "labels": sorted({*labels, *thread_labels}),
-        "senders": [sender],
-        "recipients": recipients,
-        "last_message_id": message_id,
-        "message_count": len(earlier) + 1,
-    }
-    return _envelope(_RECEIVED, event_id) | {"message": message, "thread": thread}
+class Messages(Page):
+    messages: list[MessageItem]
 
 
-def bounced_event(
-    *, event_id: str, inbox_id: str, thread_id: str, message_id: str, recipient: str, at: datetime
-) -> dict[str, Any]:
-    """A `message.bounced` for good, as AgentMail says it."""
-    bounce = {
-        "inbox_id": inbox_id,
-        "thread_id": thread_id,
-        "message_id": message_id,
-        "timestamp": _timestamp(at),
-        "type": "Permanent",
-        "sub_type": "General",
-        "recipients": [{"address": recipient, "status": "5.1.1"}],
-    }
-    return _envelope("message.bounced", event_id) | {"bounce": bounce}
+class FoundMessages(Page):
+    messages: list[FoundMessage]
 
 
-def _envelope(kind: str, event_id: str) -> dict[str, Any]:
-    return {"type": "event", "event_type": kind, "event_id": event_id}
+class BatchGot(TypedDict):
+    limit: int
+    count: int
+    messages: list[MessageItem]
 
 
-def _timestamp(at: datetime) -> str:
+class SendMessageResponse(TypedDict):
+    message_id: str
+    thread_id: str
+
+
+class UpdateMessageResponse(TypedDict):
+    message_id: str
+    labels: list[str]
+
+
+class BatchUpdated(TypedDict):
+    limit: int
+    count: int
+    updates: list[UpdateMessageResponse]
+
+
+class RawMessageResponse(TypedDict):
+    message_id: str
+    size: int
+    download_url: str
+    expires_at: Moment
+
+
+class ThreadItem(TypedDict):
+    inbox_id: str
+    thread_id: str
+    labels: list[str]
+    timestamp: Moment
+    senders: list[Address]
+    recipients: list[Address]
+    last_message_id: str
+    message_count: int
+    size: int
+    updated_at: Moment
+    created_at: Moment
+    received_timestamp: NotRequired[Moment]
+    sent_timestamp: NotRequired[Moment]
+    subject: NotRequired[str]
+    preview: NotRequired[str]
+    attachments: NotRequired[list[Attachment]]
+
+
+class Thread(ThreadItem):
+    """With a page of its messages, old to new; the first page is its end."""
+
+    count: int
+    messages: list[Message]
+    limit: NotRequired[int]
+    next_page_token: NotRequired[str]
+
+
+class FoundThread(ThreadItem):
+    highlights: NotRequired[dict[str, list[str]]]
+
+
+class Threads(Page):
+    threads: list[ThreadItem]
+
+
+class FoundThreads(Page):
+    threads: list[FoundThread]
+
+
+class UpdateThreadResponse(TypedDict):
+    thread_id: str
+    labels: list[str]
+
+
+class DraftItem(TypedDict):
+    inbox_id: str
+    draft_id: str
+    labels: list[str]
+    updated_at: Moment
+    to: NotRequired[list[Address]]
+    cc: NotRequired[list[Address]]
+    bcc: NotRequired[list[Address]]
+    subject: NotRequired[str]
+    preview: NotRequired[str]
+    attachments: NotRequired[list[Attachment]]
+    in_reply_to: NotRequired[str]
+    forward_of: NotRequired[str]
+    send_status: NotRequired[SendStatus]
+    send_at: NotRequired[Moment]
+
+
+class Draft(DraftItem):
+    created_at: Moment
+    client_id: NotRequired[str]
+    reply_to: NotRequired[list[Address]]
+    text: NotRequired[str]
+    html: NotRequired[str]
+    references: NotRequired[list[str]]
+
+
+class Drafts(Page):
+    drafts: list[DraftItem]
+
+
+class Webhook(TypedDict):
+    webhook_id: str
+    url: str
+    secret: str
+    enabled: bool
+    updated_at: Moment
+    created_at: Moment
+    event_types: NotRequired[list[str]]
+    pod_ids: NotRequired[list[str]]
+    inbox_ids: NotRequired[list[str]]
+    pod_id: NotRequired[str]
+    inbox_id: NotRequired[str]
+    client_id: NotRequired[str]
+
+
+class Webhooks(Page):
+    webhooks: list[Webhook]
+
+
+class WebhookHeaderNames(TypedDict):
+    header_names: list[str]
+
+
+class ListEntry(TypedDict):
+    entry: str
+    organization_id: str
+    direction: Literal["send", "receive", "reply"]
+    list_type: Literal["allow", "block"]
+    entry_type: Literal["email", "domain"]
+    created_at: Moment
+    reason: NotRequired[str]
+    read_only: NotRequired[bool]
+
+
+class ScopedListEntry(ListEntry):
+    """The same under a pod or an inbox."""
+
+    pod_id: str
+    inbox_id: NotRequired[str]
+
+
+class ListEntries(Page):
+    entries: list[ListEntry]
+
+
+class ScopedListEntries(Page):
+    """The same under a pod or an inbox."""
+
+    entries: list[ScopedListEntry]
+
+
+class InboxEvent(TypedDict):
+    organization_id: str
+    pod_id: str
+    inbox_id: str
+    event_id: str
+    event_type: Literal["label.added", "label.removed"]
+    message_id: str
+    label: str
+    event_at: Moment
+    created_at: Moment
+
+
+class InboxEvents(Page):
+    events: list[InboxEvent]
+
+
+class Identity(TypedDict):
+    scope_type: Literal["organization", "pod", "inbox"]
+    scope_id: str
+    organization_id: str
+    pod_id: NotRequired[str]
+    inbox_id: NotRequired[str]
+    api_key_id: NotRequired[str]
+
+
+class Organization(TypedDict):
+    organization_id: str
+    inbox_count: int
+    domain_count: int
+    updated_at: Moment
+    created_at: Moment
+    inbox_limit: NotRequired[int]
+    domain_limit: NotRequired[int]
+
+
+class Pod(TypedDict):
+    pod_id: str
+    name: str
+    updated_at: Moment
+    created_at: Moment
+    client_id: NotRequired[str]
+
+
+class Pods(Page):
+    pods: list[Pod]
+
+
+class ApiKey(TypedDict):
+    type: Literal["bearer"]
+    api_key_id: str
+    prefix: str
+    name: str
+    created_at: Moment
+    updated_at: Moment
+    pod_id: NotRequired[str]
+    inbox_id: NotRequired[str]
+    used_at: NotRequired[Moment]
+    permissions: NotRequired[dict[str, bool]]
+    expires_at: NotRequired[Moment]
+
+
+class ApiKeyMade(TypedDict):
+    """The one answer that shows the key itself."""
+
+    api_key_id: str
+    api_key: str
+    prefix: str
+    name: str
+    created_at: Moment
+    pod_id: NotRequired[str]
+    inbox_id: NotRequired[str]
+    permissions: NotRequired[dict[str, bool]]
+    expires_at: NotRequired[Moment]
+
+
+class ApiKeys(Page):
+    api_keys: list[ApiKey]
+
+
+class Refusal(TypedDict):
+    """Every 4xx and 5xx but 400: always an object in JSON."""
+
+    name: str
+    message: str
+    code: str
+    fix: NotRequired[str]
+    docs: NotRequired[str]
+
+
+class Issue(TypedDict):
+    path: list[str | int]
+    code: str
+    message: str
+    expected: NotRequired[str]
+
+
+class ValidationRefusal(Refusal):
+    """Every 400."""
+
+    errors: list[Issue]
+
+
+# --- small things ---
+
+#: RFC 5322: with one of these in it, a name stands in quotation marks.
+_SPECIAL = re.compile(r'[()<>[\]:;@\\,."]')
+_PREVIEW = 200
+
+
+def moment(at: datetime) -> Moment:
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-# --- what the events are made of ---
+def addresses(said: Iterable[str], names: Mapping[str, str]) -> list[Address]:
+    """As people write them: `Name <a@b>`."""
+    known = {address.lower(): name for address, name in names.items() if name}
+    return [_named(each, known.get(each.lower(), "")) for each in said]
 
 
-def _heard(payload: _Json, key: str, event_id: str) -> _Heard:
-    if not event_id:
-        raise UnreadableEvent('Signed, but "event_id" is missing or no text.')
+def _named(address: str, name: str) -> Address:
+    if not name:
+        return address
+    if _SPECIAL.search(name):
+        name = '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return f"{name} <{address}>"
+
+
+def _without_nothing(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None and value not in ("", [], {})}
+
+
+def preview(text: str) -> str:
+    """How it begins, on one line."""
+    said = " ".join(text[: 4 * _PREVIEW].split())
+    return said if len(said) <= _PREVIEW else said[:_PREVIEW].rsplit(" ", 1)[0] + " …"
+
+
+# --- inboxes and pods ---
+
+
+def inbox(record: model.Inbox) -> Inbox:
+    shown = {
+        "pod_id": record.pod_id,
+        "inbox_id": record.id,
+        "email": record.id,
+        "updated_at": moment(record.updated_at),
+        "created_at": moment(record.created_at),
+    }
+    more = _without_nothing(
+        display_name=record.display_name,
+        client_id=record.client_id,
+        status="paused" if record.paused else None,
+        metadata=dict(record.metadata),
+    )
+    return cast("Inbox", shown | more)
+
+
+def pod(record: PodRecord) -> Pod:
+    shown: dict[str, Any] = {
+        "pod_id": record.id,
+        "name": record.name,
+        "updated_at": moment(record.updated_at),
+        "created_at": moment(record.created_at),
+    }
+    return cast("Pod", shown | _without_nothing(client_id=record.client_id))
+
+
+# --- letters ---
+
+
+def attachment(record: model.Attachment) -> Attachment:
+    shown: dict[str, Any] = {"attachment_id": attachment_id(record), "size": record.size}
+    more = _without_nothing(
+        filename=record.name,
+        content_type=record.content_type,
+        content_disposition=record.disposition,
+        content_id=record.content_id,
+    )
+    return cast("Attachment", shown | more)
+
+
+def attachment_id(record: model.Attachment) -> str:
+    """What was kept before files had names of their own is named after what is in it."""
+    return record.id or f"att_{record.sha[:24]}"
+
+
+def attachment_link(record: model.Attachment, url: str, expires_at: datetime) -> AttachmentResponse:
+    shown: dict[str, Any] = {**attachment(record), "download_url": url, "expires_at": moment(expires_at)}
+    return cast("AttachmentResponse", shown)
+
+
+def message_labels(record: model.Message) -> list[str]:
+    """With the one by which the message of a draft is found."""
+    return [*record.labels, *([f"{DRAFT}{record.draft_id}"] if record.draft_id else [])]
+
+
+def message_item(record: model.Message) -> MessageItem:
+    at = moment(record.timestamp)
+    shown = {
+        "inbox_id": record.inbox_id,
+        "thread_id": record.thread_id,
+        "message_id": record.message_id,
+        "labels": message_labels(record),
+        "timestamp": at,
+        "from": addresses([record.sender], record.names)[0],
+        "to": addresses(record.to, record.names),
+        "size": record.size,
+        "updated_at": moment(record.updated_at) if record.updated_at else at,
+        "created_at": at,
+    }
+    more = _without_nothing(
+        cc=addresses(record.cc, record.names),
+        bcc=addresses(record.bcc, record.names),
+        subject=record.subject,
+        preview=preview(record.text),
+        attachments=[attachment(each) for each in record.attachments],
+        in_reply_to=record.in_reply_to,
+        references=list(record.references),
+        headers=dict(record.headers),
+    )
+    return cast("MessageItem", shown | more)
+
+
+def message(record: model.Message) -> Message:
+    more = _without_nothing(
+        reply_to=addresses(record.reply_to, record.names),
+        text=record.text,
+        html=record.html,
+        extracted_text=said_anew(record.text),
+    )
+    return cast("Message", {**message_item(record), **more})
+
+
+def thread_item(record: Conversation) -> ThreadItem:
+    shown = {
+        "inbox_id": record.inbox_id,
+        "thread_id": record.id,
+        "labels": list(record.labels),
+        "timestamp": moment(record.last_at),
+        "senders": list(record.senders),
+        "recipients": list(record.recipients),
+        "last_message_id": record.last_message_id,
+        "message_count": record.message_count,
+        "size": record.size,
+        "updated_at": moment(record.updated_at),
+        "created_at": moment(record.created_at),
+    }
+    more = _without_nothing(
+        received_timestamp=moment(record.received_at) if record.received_at else None,
+        sent_timestamp=moment(record.sent_at) if record.sent_at else None,
+        subject=record.subject,
+        preview=record.preview,
+        attachments=[attachment(each) for each in record.attachments],
+    )
+    return cast("ThreadItem", shown | more)
+
+
+def thread(record: Conversation, letters: Iterable[model.Message], page: Mapping[str, Any]) -> Thread:
+    """`page`: what every list has: `count`, `limit`, and perhaps `next_page_token`."""
+    said = [message(each) for each in letters]
+    return cast("Thread", {**thread_item(record), **page, "messages": said})
+
+
+def inbox_event(record: LabelEvent, *, organization_id: str, pod_id: str) -> InboxEvent:
     return {
-        "id": event_id,
-        "inbox_id": _needed(payload, key, "inbox_id"),
-        "thread_id": _needed(payload, key, "thread_id"),
-        "message_id": _line(payload.get("message_id")) or None,
-        "at": _moment(payload.get("timestamp")),
+        "organization_id": organization_id,
+        "pod_id": pod_id,
+        "inbox_id": record.inbox_id,
+        "event_id": record.id,
+        "event_type": "label.added" if record.what == "added" else "label.removed",
+        "message_id": record.message_id,
+        "label": record.label,
+        "event_at": moment(record.at),
+        "created_at": moment(record.at),
     }
 
 
-def _needed(payload: _Json, key: str, name: str) -> str:
-    if found := _line(payload.get(name)):
-        return found
-    raise UnreadableEvent(
-        f'Signed, but "{key}.{name}" is missing, empty, no text, or longer than {_LONGEST_LINE} bytes.'
-    )
+# --- drafts ---
+
+_SEND_STATUS: dict[DraftState, SendStatus] = {
+    DraftState.SCHEDULED: "scheduled",
+    DraftState.CLAIMED: "sending",
+    DraftState.RELEASING: "sending",
+    DraftState.FAILED: "failed",
+    DraftState.UNCERTAIN: "failed",
+}
 
 
-def _incoming(heard: _Heard, message: _Json, *, verified: bool) -> Reply | AutoReply:
-    answered = _ids(message.get("in_reply_to"))
-    letter: _Incoming = {
-        **heard,
-        "sender": _sender(message),
-        "subject": _text(message.get("subject")),
-        "text": _text(message.get("text")) or _text(message.get("extracted_text")),
-        "in_reply_to": answered[0] if answered else None,
-        "references": _ends((*_ids(message.get("references")), *answered[1:])),
-        "to": _addresses(message.get("to")),
+def draft_labels(record: model.Draft) -> list[str]:
+    """What people call it, and what its state is called where there is a word for that."""
+    states = {DraftState.SCHEDULED: "scheduled", DraftState.HELD: "held"}
+    state = states.get(record.state)
+    return [*(each for each in record.labels if each != state), *([state] if state else [])]
+
+
+def draft_item(filed: Filed) -> DraftItem:
+    record = filed.draft
+    status = _SEND_STATUS.get(record.state)
+    shown: dict[str, Any] = {
+        "inbox_id": record.inbox_id,
+        "draft_id": record.id,
+        "labels": draft_labels(record),
+        "updated_at": moment(filed.edited_at),
     }
-    submitted = _submitted(message.get("headers"))
-    if verified and submitted == _AUTOMATIC:
-        return AutoReply(**letter)
-    return Reply(**letter, verified=verified and submitted not in _PERHAPS_AUTOMATIC)
-
-
-def _bounce(heard: _Heard, bounce: _Json) -> Bounce:
-    """For good when the provider says so of all of them, or the mail server (RFC 3463: 5.x.x) of some of them."""
-    if _line(bounce.get("type")).lower() == "permanent":
-        return Bounce(**heard, permanent=True, recipients=_addresses(bounce.get("recipients")))
-    lost = [each for each in _several(bounce.get("recipients")) if _status(each).startswith("5.")]
-    return Bounce(
-        **heard, permanent=bool(lost), recipients=_addresses(lost if lost else bounce.get("recipients"))
+    more = _without_nothing(
+        to=addresses((*([record.to] if record.to else ()), *record.also_to), record.names),
+        cc=addresses(record.cc, record.names),
+        bcc=addresses(record.bcc, record.names),
+        subject=record.subject,
+        preview=preview(record.text),
+        attachments=[attachment(each) for each in record.attachments],
+        in_reply_to=record.in_reply_to,
+        forward_of=record.forward_of,
+        send_status=status,
+        send_at=moment(record.send_at) if status and record.has_an_hour else None,
     )
+    return cast("DraftItem", shown | more)
 
 
-def _status(recipient: object) -> str:
-    return _line(recipient.get("status")) if isinstance(recipient, dict) else ""
+def draft(filed: Filed, references: Sequence[str] = ()) -> Draft:
+    """`references`: those of the letter that it answers, and that letter."""
+    record = filed.draft
+    more = _without_nothing(
+        client_id=record.client_id,
+        reply_to=addresses(record.reply_to, record.names),
+        text=record.text,
+        html=record.html,
+        references=list(references),
+    )
+    return cast("Draft", {**draft_item(filed), "created_at": moment(filed.created_at), **more})
 
 
-# --- tolerant reading: what is of the wrong kind is not there ---
+# --- who is told, who may, who not ---
 
 
-def _several(value: object) -> list[object]:
-    if isinstance(value, list):
-        return value
-    return [] if value is None else [value]
+def webhook(record: Subscriber) -> Webhook:
+    shown = {
+        "webhook_id": record.id,
+        "url": record.url,
+        "secret": record.secret,
+        "enabled": record.enabled,
+        "updated_at": moment(record.updated_at),
+        "created_at": moment(record.created_at),
+    }
+    more = _without_nothing(
+        event_types=list(record.event_types),
+        pod_ids=list(record.pod_ids),
+        inbox_ids=list(record.inbox_ids),
+        pod_id=record.pod_id,
+        inbox_id=record.inbox_id,
+        client_id=record.client_id,
+    )
+    return cast("Webhook", shown | more)
 
 
-def _text(value: object) -> str:
-    """Without NUL, which PostgreSQL cannot store."""
-    return value.replace("\0", "")[:_LONGEST_TEXT] if isinstance(value, str) else ""
+def list_entry(record: Entry, place: Place, *, organization_id: str) -> ListEntry:
+    shown = {
+        "entry": record.entry,
+        "organization_id": organization_id,
+        "direction": place.direction,
+        "list_type": place.kind,
+        "entry_type": "email" if "@" in record.entry else "domain",
+        "created_at": moment(record.created_at),
+    }
+    more = _without_nothing(reason=record.reason, read_only=record.read_only or None)
+    return cast("ListEntry", shown | more)
 
 
-def _line(value: object) -> str:
-    """An id, or a word; nothing when it is too long to be one."""
-    line = _text(value).strip()
-    return line if len(line.encode()) <= _LONGEST_LINE else ""
+def scoped_list_entry(
+    record: Entry, place: Place, *, organization_id: str, pod_id: str, inbox_id: str | None
+) -> ScopedListEntry:
+    shown: dict[str, Any] = {**list_entry(record, place, organization_id=organization_id), "pod_id": pod_id}
+    return cast("ScopedListEntry", shown | _without_nothing(inbox_id=inbox_id))
 
 
-def _moment(value: object) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(_line(value).upper())
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
+def api_key(record: KeyRecord) -> ApiKey:
+    shown: dict[str, Any] = {
+        "type": "bearer",
+        "api_key_id": record.id,
+        "prefix": record.prefix,
+        "name": record.name,
+        "created_at": moment(record.created_at),
+        "updated_at": moment(record.updated_at),
+    }
+    used = _without_nothing(used_at=moment(record.used_at) if record.used_at else None)
+    return cast("ApiKey", shown | used | _reach(record))
 
 
-def _sender(message: _Json) -> str | None:
-    found = _addresses(message.get("from")) or _addresses(message.get("from_"))
-    return found[0] if found else None
+def api_key_made(made: keys.Made) -> ApiKeyMade:
+    shown: dict[str, Any] = {
+        "api_key_id": made.key.id,
+        "api_key": made.secret,
+        "prefix": made.key.prefix,
+        "name": made.key.name,
+        "created_at": moment(made.key.created_at),
+    }
+    return cast("ApiKeyMade", shown | _reach(made.key))
 
 
-def _addresses(value: object) -> tuple[str, ...]:
-    return tuple(address for each in _several(value)[:_MOST] if (address := _address(each)))
+def _reach(record: KeyRecord) -> dict[str, Any]:
+    """Without permissions it may everything; with none of them true, nothing: those are two things."""
+    shown = _without_nothing(
+        pod_id=record.scope_id if record.scope == "pod" else None,
+        inbox_id=record.scope_id if record.scope == "inbox" else None,
+        expires_at=moment(record.expires_at) if record.expires_at else None,
+    )
+    return shown if record.permissions is None else shown | {"permissions": dict(record.permissions)}
 
 
-def _address(value: object) -> str | None:
-    """`a@b` out of `a@b`, `Name <a@b>`, `{"email": "a@b"}` and `{"address": "a@b"}`."""
-    if isinstance(value, dict):
-        return _address(value.get("email")) or _address(value.get("address"))
-    written = _text(value).strip()
-    found = _parsed(written) if len(written) <= _LONGEST_LINE else ""  # the parser is slow
-    if "@" not in found and written.endswith(">"):
-        # `Doe, Ida <ida@x.test>`: two addresses to a parser, one to a human
-        _, _, found = written[:-1].rpartition("<")
-    return found if "@" in found and len(found) <= _LONGEST_ADDRESS else None
+# --- whose house it is ---
 
 
-def _parsed(written: str) -> str:
-    try:
-        return parseaddr(written)[1]
-    except (RecursionError, ValueError, IndexError, AttributeError, TypeError):  # `((((…`, and worse
-        return ""
+def organization(record: inboxes.Organization) -> Organization:
+    born = moment(record.created_at)
+    return {
+        "organization_id": record.id,
+        "inbox_count": record.inbox_count,
+        "domain_count": record.domain_count,
+        "updated_at": born,
+        "created_at": born,
+    }
 
 
-def _ids(value: object) -> tuple[str, ...]:
-    """Message-IDs from a list of them or from one header; some write them without their brackets."""
-    found: dict[str, None] = {}
-    for each in _several(value):
-        written = each.replace("\0", "") if isinstance(each, str) else ""  # uncut: the last ones matter most
-        if "<" in written:
-            found.update(dict.fromkeys(_ID.findall(written)))
-        else:
-            found.update((f"<{word}>", None) for word in written.split() if _BARE_ID.fullmatch(word))
-    return _ends(tuple(found))
-
-
-def _ends(ids: tuple[str, ...]) -> tuple[str, ...]:
-    """A conversation's first letters and its last: those are the ones that are ours."""
-    return ids if len(ids) <= _MOST else ids[: _MOST // 2] + ids[-_MOST // 2 :]
-
-
-# --- is it a machine? ---
-
-
-def _submitted(headers: object) -> str:
-    """The one keyword of Auto-Submitted, or nothing: a human taken for a machine is written to again."""
-    said = [value for name, value in _header_lines(headers) if name.lower() == "auto-submitted"]
-    keywords = {_keyword(value) for value in said[:_A_FEW]}
-    return keywords.pop() if len(said) <= _A_FEW and len(keywords) == 1 else ""
-
-
-def _header_lines(headers: object) -> Iterator[tuple[str, object]]:
-    """From `{name: value}`, `{name: [value, …]}` and `[{"name": …, "value": …}, …]`."""
-    if isinstance(headers, dict):
-        pairs = list(headers.items())
-    else:
-        pairs = [
-            (each.get("name"), each.get("value")) for each in _several(headers) if isinstance(each, dict)
-        ]
-    for name, value in pairs:
-        if isinstance(name, str):
-            for each in value if isinstance(value, list) else [value]:
-                yield name.strip(), each
-
-
-def _keyword(value: object) -> str:
-    """RFC 3834: a keyword, perhaps parameters, and comments anywhere. Empty: nothing to rely on."""
-    if not isinstance(value, str) or len(value) > _LONGEST_LINE:
-        return ""
-    bare, found = _COMMENT.subn(" ", value)
-    while found:  # they nest
-        bare, found = _COMMENT.subn(" ", bare)
-    # not casefold(), not any blank: what merely looks like the word is not the word
-    return bare.partition(";")[0].strip(" \t\r\n").lower()
-
-
-# --- strict parsing: what two readers could read in two ways is not read ---
-
-
-def _parse(body: bytes) -> _Json:
-    if body.startswith(b"\xef\xbb\xbf"):
-        raise UnreadableEvent("Signed, but it starts with a byte order mark. JSON has none.")
-    try:
-        text = body.decode("utf-8")
-    except UnicodeDecodeError:
-        raise UnreadableEvent("Signed, but it is not UTF-8.") from None
-    if _is_too_deep(text):
-        raise UnreadableEvent(f"Signed, but it is nested more than {_DEEPEST} levels deep.")
-    try:
-        found = json.loads(
-            text, object_pairs_hook=_no_name_twice, parse_constant=_no_number, parse_float=_finite
-        )
-        json.dumps(found, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError:
-        raise UnreadableEvent("Signed, but a text in it has half a character (a lone surrogate).") from None
-    except json.JSONDecodeError as error:
-        raise UnreadableEvent(
-            f"Signed, but it is not JSON: {error.msg}, line {error.lineno}, column {error.colno}."
-        ) from None
-    except ValueError:  # Python's own limit: an integer of more than 4300 digits
-        raise UnreadableEvent("Signed, but a number in it is beyond all reason.") from None
-    if not isinstance(found, dict):
-        raise UnreadableEvent("Signed, but it is no JSON object.")
-    return found
-
-
-def _is_too_deep(text: str) -> bool:
-    """Looks before the parser falls in."""
-    if text.count("{") + text.count("[") <= _DEEPEST:
-        return False
-    depth = 0
-    for token in _NESTING.finditer(text):
-        match token[0][0]:
-            case "[" | "{":
-                depth += 1
-                if depth > _DEEPEST:
-                    return True
-            case "]" | "}":
-                depth -= 1
-    return False
-
-
-def _no_name_twice(pairs: list[tuple[str, object]]) -> _Json:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise UnreadableEvent("Signed, but an object in it has the same name twice.")
-    return found
-
-
-def _no_number(name: str) -> NoReturn:
-    raise UnreadableEvent(f"Signed, but {name} is no number in JSON.")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise UnreadableEvent("Signed, but a number in it is beyond all reason.")
-    return number
+def identity(caller: keys.Caller, *, organization_id: str, pod_id: str | None) -> Identity:
+    """`pod_id`: the caller's own pod, or that of their inbox."""
+    shown = {
+        "scope_type": caller.scope,
+        "scope_id": caller.scope_id or organization_id,
+        "organization_id": organization_id,
+        "api_key_id": caller.key_id,
+    }
+    inbox_id = caller.scope_id if caller.scope == "inbox" else None
+    return cast("Identity", shown | _without_nothing(pod_id=pod_id, inbox_id=inbox_id))

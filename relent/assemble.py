@@ -1,18 +1,31 @@
 """The one place where everything is put together."""
 
-import ipaddress
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from threading import Lock
 
 from engine.errors import ConfigError
+from engine.inboxes import organization_id
+from engine.keys import Keyring, is_loopback
 from engine.model import Pace
+from engine.outbox import Render
+from engine.post import Lend
+from engine.receive import receive_sent
 from engine.seams import Clock, Mailbox
 from engine.store import Store, open_store
+from engine.subscribers import Judge
+from mailroom.api.frame import Desk
+from mailroom.api.rate import Rate
+from mailroom.api.seal import Seal
+from mailroom.hearsay import told
 from mailroom.local import Capture, LocalMailbox, Transport
 from mailroom.smtp_out import SmtpSettings, SmtpTransport
+from mailroom.telling import render
 from relent.config import Config, Smtp
-from webhooks.sender import Sender
+from relent.lines import Lines
+from webhooks.sender import Sender, why_never
 from webhooks.signature import Verifier, decode_secret
 
 
@@ -39,6 +52,10 @@ class Refusals:
             self.number -= written_down
 
 
+#: What is told to others, as bytes.
+render_telling: Render = render
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class House:
     """What the doors and the worker hand to the stories."""
@@ -49,6 +66,8 @@ class House:
     clock: Clock
     pace: Pace
     refusals: Refusals = field(default_factory=Refusals)
+    render: Render = render_telling
+    lend: Lend | None = None  #: a mailbox for what somebody waits for; None: the usual one
 
 
 def assemble(config: Config, clock: Clock | None = None) -> House:
@@ -58,6 +77,7 @@ def assemble(config: Config, clock: Clock | None = None) -> House:
         config=config,
         store=open_store(config.database.url),
         mailbox=LocalMailbox(_transport(config, ticking)),
+        lend=Lines(lambda: LocalMailbox(_transport(config, ticking))).lend,
         clock=ticking,
         pace=Pace(
             batch=dispatch.batch,
@@ -65,6 +85,33 @@ def assemble(config: Config, clock: Clock | None = None) -> House:
             retries=dispatch.retries,
             max_lateness=dispatch.max_lateness,
         ),
+    )
+
+
+def desk(house: House) -> Desk:
+    """What the endpoints of `/v0` work with."""
+    config = house.config
+    with house.store.reading(house.clock.now()) as ledger:
+        key = ledger.instance_key()
+    return Desk(
+        store=house.store,
+        clock=house.clock,
+        pace=house.pace,
+        keys=Keyring(
+            store=house.store,
+            clock=house.clock,
+            configured=[each.get_secret_value() for each in config.server.api_keys],
+            at_home=is_loopback(config.server.host),
+        ),
+        lend=house.lend or (lambda: nullcontext(house.mailbox)),
+        arrive=partial(receive_sent, read=told, store=house.store, clock=house.clock, pace=house.pace),
+        seal=Seal(key),
+        organization_id=organization_id(key),
+        judge=judge(config),
+        rate=Rate(config.server.rate),
+        domains=config.server.domains,
+        anywhere=config.mailbox.transport == "capture",
+        public_url=config.server.public_url,
     )
 
 
@@ -76,6 +123,11 @@ def verifier(config: Config) -> Verifier:
             "`relent init` makes one; or set RELENT_WEBHOOKS__SECRETS='[\"whsec_…\"]'."
         )
     return Verifier(secrets=_secrets(config), tolerance=config.webhooks.tolerance)
+
+
+def judge(config: Config) -> Judge:
+    """What a URL of a subscriber is refused for, before anybody has been called."""
+    return lambda url: why_never(url, config.webhooks.outbound.allow)
 
 
 def sender(config: Config) -> Sender:
@@ -100,20 +152,18 @@ def _secrets(config: Config) -> tuple[bytes, ...]:
         raise ConfigError(f"webhooks.secrets: {error}") from None
 
 
-def check_listening(config: Config) -> None:
-    """Beyond this machine only with a key."""
-    if not config.server.api_keys and not _is_loopback(config.server.host):
-        raise ConfigError(
-            f"server.host {config.server.host} is open to others and server.api_keys is empty. "
-            "Set a key, or listen on 127.0.0.1."
-        )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+def check_listening(house: House) -> None:
+    """Beyond this machine only with a key: one that stands in the configuration, or one that somebody has made."""
+    server = house.config.server
+    if server.api_keys or is_loopback(server.host):
+        return
+    with house.store.reading(house.clock.now()) as ledger:
+        if ledger.keys.any_good():
+            return
+    raise ConfigError(
+        f"server.host {server.host} is open to others and server.api_keys is empty. "
+        "Set a key, make one with `relent key create`, or listen on 127.0.0.1."
+    )
 
 
 def _transport(config: Config, clock: Clock) -> Transport:
@@ -123,7 +173,7 @@ def _transport(config: Config, clock: Clock) -> Transport:
 
 
 def _smtp_settings(smtp: Smtp) -> SmtpSettings:
-    if smtp.tls == "none" and smtp.password and not _is_loopback(smtp.host):
+    if smtp.tls == "none" and smtp.password and not is_loopback(smtp.host):
         raise ConfigError(
             f"mailbox.smtp: with tls: none the password would travel to {smtp.host} in the clear. "
             "Write starttls or implicit."

@@ -24,7 +24,9 @@ from relent import __version__, show
 from relent.assemble import SystemClock, assemble
 from relent.cli_errands import register as register_errands
 from relent.cli_foresee import register as register_foresee
+from relent.cli_keys import register as register_keys
 from relent.cli_revise import register as register_revise
+from relent.cli_webhooks import register as register_webhooks
 from relent.config import Config, load_config
 from relent.demo import play
 from relent.enrolling import enroll_all, look_at_all, show_report
@@ -113,7 +115,8 @@ def init(folder: Annotated[Path, typer.Argument(help="Where.")] = Path()) -> Non
     show.say(
         "\nNothing leaves this machine until you set mailbox.transport to smtp. Next:\n"
         "  relent enroll sequences/quick-question.yaml people.csv\n"
-        "  relent serve"
+        "  relent serve\n"
+        "The key for the API stands in config.yaml, under server.api_keys."
     )
 
 
@@ -260,6 +263,7 @@ def status(context: typer.Context, config: ConfigFile = None, as_json: AsJson = 
     settings = configured(context, config)
     with looking(settings) as ledger:
         state = ledger.views.status(ledger.now) | {"mode": settings.mailbox.transport}
+        state["switched_off"] = ledger.subscribers.switched_off()
     if as_json:
         show.as_json(state)
     else:
@@ -425,3 +429,5 @@ def _complain(text: str) -> None:
 register_foresee(app)
 register_revise(app)
 register_errands(app)
+register_webhooks(app)
+register_keys(app)

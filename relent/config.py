@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -26,7 +27,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from engine.addresses import valid_address
+from engine.addresses import domain, valid_address
+from engine.calls import WAITS
 from engine.errors import ConfigError, Refused
 from engine.measures import parse_wait
 
@@ -100,6 +102,25 @@ def _addresses(name: str, listed: object) -> tuple[str, ...]:
         raise ValueError(f"{name}: {error}") from error
 
 
+def _domains(value: object) -> object:
+    """One needs no brackets, as one secret needs none."""
+    listed = value if isinstance(value, list | tuple) else [value] if value else []
+    return tuple(dict.fromkeys(_domain(str(each)) for each in listed))
+
+
+def _domain(text: str) -> str:
+    try:
+        return domain(valid_address(f"somebody@{text.strip()}"))
+    except Refused as error:
+        raise ValueError(f'"{text}" is no domain. Write acme.example') from error
+
+
+def _no_empty_keys(value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    if any(not each.get_secret_value().strip() for each in value):
+        raise ValueError("one of them is empty, and opens nothing")
+    return value
+
+
 def _networks(value: object) -> object:
     """`10.0.0.0/8`, or one address alone."""
     listed = value if isinstance(value, list | tuple) else [value] if value else []
@@ -116,6 +137,7 @@ def _network(text: str) -> IPv4Network | IPv6Network:
 
 
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_networks)]
+Domains = Annotated[tuple[str, ...], BeforeValidator(_domains)]
 Pools = Annotated[dict[str, tuple[str, ...]], BeforeValidator(_pools)]
 
 
@@ -149,10 +171,15 @@ class Mailbox(_Part):
 
 
 class Outbound(_Part):
-    """Where webhooks of sequences may go, and who they say that they are."""
+    """Where our own webhooks may go, who they say that they are, and how often they are tried."""
 
-    secret: SecretStr | None = Field(None, description="whsec_…: signs them; never one of webhooks.secrets")
+    secret: SecretStr | None = Field(
+        None, description="whsec_…: signs those of sequences; never one of webhooks.secrets"
+    )
     allow: Networks = Field((), description="networks inside that they may reach: [10.1.0.0/16]")
+    retries: tuple[Duration, ...] = Field(
+        WAITS, min_length=1, description="waits after each try that failed; then it is over"
+    )
 
 
 class Webhooks(_Part):
@@ -161,7 +188,7 @@ class Webhooks(_Part):
     secrets: Secrets = Field((), description="whsec_…, newest first; several while rotating")
     tolerance: Duration = Field(timedelta(minutes=5), description="how old a signature may be")
     max_body: Size = Field(1024**2, description="a larger body is refused")
-    outbound: Outbound = Field(Outbound(), description="webhooks that sequences call: anywhere in the world")
+    outbound: Outbound = Field(Outbound(), description="webhooks that we call: anywhere in the world")
 
 
 class Server(_Part):
@@ -170,7 +197,11 @@ class Server(_Part):
     host: str = Field("127.0.0.1", description="beyond this machine only with an api key")
     port: int = Field(8025, ge=0, le=65535, description="0: any free one")
     public_url: str | None = Field(None, description="how the world reaches it; null: http://host:port")
-    api_keys: Secrets = Field((), description="wanted before it listens beyond this machine")
+    api_keys: Annotated[Secrets, AfterValidator(_no_empty_keys)] = Field(
+        (), description="keys that may do everything; or make others: relent key"
+    )
+    domains: Domains = Field((), description="of new inboxes, the usual first; []: any, while nothing leaves")
+    rate: int = Field(200, ge=1, le=1_000_000, description="requests a second with one key, at most")
 
 
 class Sequences(_Part):
@@ -332,7 +363,7 @@ def _validate(data: dict[Any, Any], whence: str) -> Config:
 
 def _check_environment() -> None:
     """A misspelt name would be a setting that is silently not there."""
-    known = ["RELENT_CONFIG", *(f"RELENT_{name.upper()}" for name in Config.model_fields)]
+    known = ["RELENT_CONFIG", "RELENT_URL", *(f"RELENT_{name.upper()}" for name in Config.model_fields)]
     for name in os.environ:
         top = name.partition("__")[0]
         if name.startswith("RELENT_") and top not in known and not name.startswith("RELENT_TEST_"):

@@ -38,7 +38,7 @@ def set_up(folder: Path) -> Iterator[Written]:
         webhooks=Webhooks(
             secrets=(SecretStr(new_secret()),), outbound=Outbound(secret=SecretStr(new_secret()))
         ),
-        server=Server(api_keys=(SecretStr("rk_" + secrets.token_urlsafe(32)),)),
+        server=Server(api_keys=(SecretStr("am_" + secrets.token_urlsafe(32)),)),
     )
     sequence = files("sequences").joinpath("quick-question.yaml").read_text("utf-8")
     try:

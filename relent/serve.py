@@ -17,15 +17,17 @@ def serve(config: Config, *, host: str | None, port: int | None) -> None:
         update={key: value for key, value in chosen.items() if value is not None}
     )
     config = config.model_copy(update={"server": server})
-    check_listening(config)
-    with _listener(server) as listener:  # before anything is sent: two of us on one port would be a mistake
-        house = assemble(config)
-        try:
+    house = assemble(config)
+    try:
+        check_listening(house)
+        with _listener(
+            server
+        ) as listener:  # before anything is sent: two of us on one port would be a mistake
             app = create_app(house)
             _tell(config, listener.getsockname()[1])
             listen(app, listener)
-        finally:
-            house.store.close()
+    finally:
+        house.store.close()
 
 
 def _listener(server: Server) -> socket.socket:
@@ -46,7 +48,8 @@ def _tell(config: Config, port: int) -> None:
     public = config.server.public_url or here
     show.complaints.print(
         f"Relent listens on {here}; {leaves[config.mailbox.transport]}.\n"
-        f"Point your mailbox's webhook at {public.rstrip('/')}/webhooks/agentmail",
+        f"Point your mailbox's webhook at {public.rstrip('/')}/webhooks/agentmail\n"
+        f"The API, as AgentMail has it: {public.rstrip('/')}/v0, to read at {public.rstrip('/')}/docs",
         highlight=False,
         soft_wrap=True,
     )

@@ -95,6 +95,12 @@ def as_status(state: dict[str, Any]) -> None:
     ):
         if number:
             console.print(f"{warning:<12} {number:,} {meaning}", style="yellow", highlight=False)
+    for each in state["switched_off"]:
+        say(
+            f"{'off':<12} {each['webhook_id']} is told nothing: {each['why_off']}. "
+            f"When it is well: `relent webhook enable {each['webhook_id']}`",
+            style="yellow",
+        )
 
 
 def as_table(rows: Iterable[dict[str, Any]], columns: Sequence[str], *, empty: str) -> None:

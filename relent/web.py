@@ -1,5 +1,6 @@
 """The server: doors, the worker beside them, and one table that turns errors into answers."""
 
+import logging
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,13 +8,14 @@ from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
 
+import anyio
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
 from engine.errors import (
     BadSignature,
@@ -24,9 +26,17 @@ from engine.errors import (
     Unavailable,
     UnreadableEvent,
 )
-from relent.assemble import House, verifier
+from engine.keys import Keyring
+from mailroom import agentpost, feather
+from mailroom.api import manual
+from mailroom.api.door import Api
+from mailroom.api.table import AGENTMAIL, described
+from relent import __version__
+from relent.assemble import House, desk, verifier
 from relent.worker import Worker, WorkerThread
 from webhooks.receiver import Receiver
+
+log = logging.getLogger("relent.web")
 
 #: What a caller is told. The nearest class in an error's family decides.
 STATUS: dict[type[Exception], int] = {
@@ -49,34 +59,61 @@ _FIX = {
     503: "Send the same request again after the time in Retry-After.",
 }
 _DOCS = "docs/webhooks.md"
+_NOTE_USES_EVERY = 60.0
 _TOO_LONG_AGO = timedelta(seconds=30)
 
 
 def create_app(house: House, *, with_worker: bool = True) -> Starlette:
     """Without a worker somebody else moves the time on: the demo, or `relent work`."""
     worker = WorkerThread(house) if with_worker else None
+    table = desk(house)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        if worker is None:
-            yield
-            return
-        await run_in_threadpool(worker.__enter__)
-        try:
-            yield
-        finally:
-            await run_in_threadpool(worker.__exit__)
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(_note_uses, table.keys)
+            if worker is not None:
+                await run_in_threadpool(worker.__enter__)
+            try:
+                yield
+            finally:
+                beside.cancel_scope.cancel()
+                with anyio.CancelScope(shield=True):
+                    if worker is not None:
+                        await run_in_threadpool(worker.__exit__)
+                    await run_in_threadpool(_note_uses_now, table.keys)
 
-    hear = _webhook(house)
+    hear, agentmail = _webhook(house), Api(table, AGENTMAIL)
     routes = [
         Route("/webhooks/agentmail", hear, methods=["POST"]),
         # a redirect is a failure to whoever sends webhooks
         Route("/webhooks/agentmail/", hear, methods=["POST"]),
+        Mount("/v0", agentmail),
+        Route("/v0", agentmail),
+        Mount("/api/v1", Api(table, agentpost.AGENTPOST)),
+        Mount("/v1/email", Api(table, feather.FEATHER)),
+        *manual.routes([described(), agentpost.document(), feather.document()], version=__version__),
         Route("/healthz", _healthz, methods=["GET"]),
         Route("/readyz", _readyz(house, worker.worker if worker else None), methods=["GET"]),
     ]
     handlers: dict[Any, Any] = {HTTPException: _http_error, RelentError: _relent_error, Exception: _our_fault}
-    return Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
+    app = Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
+    app.router.redirect_slashes = False
+    return app
+
+
+async def _note_uses(keys: Keyring) -> None:
+    """When each key was used last. A key that opens a door writes nothing: that would make asking slow."""
+    while True:
+        await anyio.sleep(_NOTE_USES_EVERY)
+        await run_in_threadpool(_note_uses_now, keys)
+
+
+def _note_uses_now(keys: Keyring) -> None:
+    try:
+        keys.write_down_uses(at_once=True)
+    except SQLAlchemyError as error:
+        log.warning("the database did not take when keys were used last: %s", error)
 
 
 def _webhook(house: House) -> Any:

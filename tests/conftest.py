@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from engine.model import Pace
 from engine.store import Store, open_store
-from engine.store.tables import metadata
+from engine.store.tables import DEFAULT_POD, metadata
 from relent.assemble import House
 from relent.config import Config
 from relent.web import create_app
@@ -80,9 +80,10 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         path = shutil.copy(request.getfixturevalue("empty_sqlite"), tmp_path / "relent.db")
         return f"sqlite:///{path}"
     store: Store = request.getfixturevalue("emptied_postgres")
-    tables = ", ".join(f'"{name}"' for name in metadata.tables if name != "instance")
+    tables = ", ".join(f'"{name}"' for name in metadata.tables if name not in {"instance", "pod"})
     with store.database.begin() as db:
         db.execute(text(f"TRUNCATE {tables}"))
+        db.execute(text("DELETE FROM pod WHERE id <> :default"), {"default": DEFAULT_POD})
     return str(request.getfixturevalue("postgres_url"))
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from engine.events import Event
 from engine.model import Letter, Sent, Withdrawn
 from engine.seams import Gate, Trace
-from mailroom.wire import read_event
+from mailroom.heard import read_event
 
 MONDAY = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 

@@ -8,7 +8,7 @@ import io
 import re
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -19,7 +19,7 @@ from time import monotonic
 from typing import Any, cast
 from urllib.parse import SplitResult, quote, urlsplit
 
-from engine.errands import Answer, Call
+from engine.calls import Answer, Call, why_no_header
 from webhooks.signature import sign
 
 Network = IPv4Network | IPv6Network
@@ -30,6 +30,7 @@ _PER_ADDRESS = 5.0  #: seconds; a name may have an address that nobody can reach
 _PORTS = {"http": 80, "https": 443}
 _LONGEST_HOST = 253
 _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+", re.IGNORECASE)
+_INSIDE = "and that is not out in the world. If it is meant, name its network in webhooks.outbound.allow"
 _AS_WRITTEN = "/:?#[]@!$&'()*+,;=%-._~"
 
 #: Addresses of today's world that anybody may own. Of IPv6, nothing else has been handed out.
@@ -68,7 +69,7 @@ class _Unanswered(Exception):
 class Sender:
     """Posts to others what they asked to be told. What they say is their answer; that nobody answers is one too."""
 
-    secret: bytes | None = field(repr=False)  #: what it is signed with
+    secret: bytes | None = field(repr=False)  #: what a call is signed with that brings no secret of its own
     allow: tuple[Network, ...] = ()  #: networks of our own that may be called
     tls: ssl.SSLContext | None = field(default=None, repr=False)  #: None: as this machine trusts
     patience: float = 15.0  #: seconds, for everything together
@@ -84,10 +85,11 @@ class Sender:
             return Answer(None, _in_words(error))
 
     def _post(self, call: Call, now: datetime, deadline: float) -> Answer:
-        if self.secret is None:
+        secrets = call.secrets or ((self.secret,) if self.secret else ())
+        if not secrets:
             raise _Unanswered("webhooks.outbound.secret is empty: nothing can be signed")
         place = _Place.of(call.url)
-        letter = _head(place, call, sign(call.body, self.secret, delivery_id=call.id, now=now)) + call.body
+        letter = _head(place, call, sign(call.body, *secrets, delivery_id=call.id, now=now)) + call.body
         with self._connected(place, deadline) as sock:
             line = _Line(sock, deadline)
             line.say(letter)
@@ -109,14 +111,40 @@ class Sender:
         found = _looked_up(place, _left(deadline))
         for each in found:
             if not may_be_called(each.address[0], self.allow):
-                raise _Unanswered(
-                    f"{place.host} is {each.address[0]}, and that is not out in the world. "
-                    "If it is meant, name its network in webhooks.outbound.allow"
-                )
+                raise _Unanswered(f"{place.host} is {each.address[0]}, {_INSIDE}")
         return found
 
 
 # --- where to ---
+
+
+def why_never(url: str, allow: Sequence[Network] = ()) -> str | None:
+    """Why nothing can ever be posted there, by what is written alone; None: nothing speaks against it.
+
+    A name is not looked up: tomorrow it may be somebody else's. What it is, is judged at every connection.
+    """
+    try:
+        host = _Place.of(url).host.rstrip(".").lower()
+    except _Unanswered as unanswered:
+        return str(unanswered)
+    written = _written(host)
+    if not written or any(may_be_called(address, allow) for address in written):
+        return None
+    return f"{host} is {written[0]}, {_INSIDE}"
+
+
+def _written(host: str) -> list[str]:
+    """The addresses that this can only be: a number in one of its many spellings, or this machine itself."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return ["127.0.0.1", "::1"]
+    try:
+        return [str(ip_address(host))]
+    except ValueError:
+        pass
+    try:
+        return [socket.inet_ntoa(socket.inet_aton(host))]  # 127.1, 0x7f.1, 2130706433
+    except OSError:
+        return []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,9 +267,20 @@ def _head(place: _Place, call: Call, signature: dict[str, str]) -> bytes:
         "Connection": "close",
         # Standard Webhooks signs as Svix does, under names of its own
         **{name.replace("svix-", "webhook-"): value for name, value in signature.items()},
+        **(signature if call.secrets else {}),  # whoever has a secret of his own was promised Svix's names
     }
-    head = [f"POST {place.path} HTTP/1.1", *(f"{name}: {value}" for name, value in lines.items()), "", ""]
-    return "\r\n".join(head).encode("ascii")
+    wanted = _besides(call.headers)
+    kept = {name: value for name, value in lines.items() if name.lower() not in map(str.lower, wanted)}
+    said = (f"{name}: {value}" for name, value in (kept | wanted).items())
+    return "\r\n".join([f"POST {place.path} HTTP/1.1", *said, "", ""]).encode("ascii")
+
+
+def _besides(headers: Mapping[str, str]) -> dict[str, str]:
+    """Judged once more: nothing that anybody wrote ends a line of ours, or speaks in our name."""
+    for name, value in headers.items():
+        if why := why_no_header(name, value):
+            raise _Unanswered(f"one of its headers cannot be sent: {why}")
+    return dict(headers)
 
 
 class _Line(io.RawIOBase):

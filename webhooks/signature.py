@@ -67,14 +67,17 @@ class Verifier:
         return ours
 
 
-def sign(body: bytes, secret: bytes, *, delivery_id: str, now: datetime) -> dict[str, str]:
-    """The headers that a Verifier with this secret believes: for whoever plays the sender."""
+def sign(body: bytes, *secrets: bytes, delivery_id: str, now: datetime) -> dict[str, str]:
+    """The headers that a Verifier with one of these secrets believes: for whoever plays the sender.
+
+    Several of them while one takes another's place: whoever is told knows the old one until he has the new one.
+    """
     timestamp = str(int(now.timestamp()))
-    signature = _signature(secret, b".".join((delivery_id.encode(), timestamp.encode(), body)))
+    content = b".".join((delivery_id.encode(), timestamp.encode(), body))
     return {
         "svix-id": delivery_id,
         "svix-timestamp": timestamp,
-        "svix-signature": (_SCHEME + signature).decode(),
+        "svix-signature": b" ".join(_SCHEME + _signature(secret, content) for secret in secrets).decode(),
     }
 
 

@@ -15,7 +15,7 @@ from engine.store.drafts import wanted
 from engine.store.tables import draft
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-_BOOKED = sorted(set(DraftState) - {DraftState.CANCELLED, DraftState.FAILED})
+_BOOKED = sorted(set(DraftState) - {DraftState.CANCELLED, DraftState.FAILED, DraftState.WRITTEN})
 _TO_COME = [DraftState.CLAIMED, DraftState.SCHEDULED]
 #: What may have left counts as if it had.
 _LEFT = [DraftState.RELEASING, DraftState.SENT, DraftState.UNCERTAIN]

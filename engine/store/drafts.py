@@ -5,7 +5,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, bindparam, case, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, bindparam, case, exists, literal_column, or_, select, update
 
 from engine.addresses import contact, domain
 from engine.model import Attachment, Draft
@@ -29,11 +29,12 @@ from engine.states import (
     HoldReason,
     Move,
 )
+from engine.store.lists import Lists
 from engine.store.moves import Desk
-from engine.store.tables import draft, enclosure, enrollment, suppression, thread
+from engine.store.tables import draft, enclosure, enrollment, inbox, list_entry, suppression, thread
 
 #: Out of everybody's hands.
-_NOBODYS: dict[str, Any] = {"claim_token": None, "claim_owner": None, "lease_until": None, "gate_at": None}
+NOBODYS: dict[str, Any] = {"claim_token": None, "claim_owner": None, "lease_until": None, "gate_at": None}
 
 _FIELDS = [draft.c[name] for name in Draft.__dataclass_fields__]
 
@@ -53,6 +54,19 @@ def wanted() -> ColumnElement[bool]:
     return or_(draft.c.enrollment_id.is_(None), active)
 
 
+def _has_lists(inbox_id: str) -> ColumnElement[bool]:
+    """Has anybody said to whom it may write? Three looks at an index, where the lists themselves take two questions."""
+    pod_id = select(inbox.c.pod_id).where(inbox.c.id == inbox_id).scalar_subquery()
+    places = {"inbox": inbox_id, "pod": pod_id, "organization": ""}
+    send = list_entry.c.direction == "send"
+    return or_(
+        *(
+            exists().where(list_entry.c.scope == scope, list_entry.c.scope_id == which, send)
+            for scope, which in places.items()
+        )
+    )
+
+
 def record(row: Row[Any]) -> Draft:
     fields = {name: getattr(row, name) for name in Draft.__dataclass_fields__}
     enclosed = tuple(Attachment(**each) for each in row.attachments)
@@ -60,8 +74,7 @@ def record(row: Row[Any]) -> Draft:
         **fields
         | {
             "state": DraftState(row.state),
-            "cc": tuple(row.cc),
-            "bcc": tuple(row.bcc),
+            **{name: tuple(fields[name]) for name in ("cc", "bcc", "also_to", "reply_to", "labels")},
             "attachments": enclosed,
         }
     )
@@ -90,7 +103,7 @@ class Drafts:
 
     def add_all(self, new: Collection[Draft]) -> set[str]:
         """The ids of those that were not there yet."""
-        times = {"created_at": self._desk.now, "updated_at": self._desk.now}
+        times = dict.fromkeys(("created_at", "updated_at", "edited_at"), self._desk.now)
         made = self._desk.insert_all(draft, [values(each) | times for each in new])
         why = {each.id: each.reason for each in new}
         self._desk.note(draft, "create", made, why)
@@ -104,8 +117,8 @@ class Drafts:
         return {row.sha: row.content for row in self._db.execute(select(enclosure).where(wanted))}
 
     def keep_files(self, files: Mapping[str, bytes]) -> None:
-        """Once, however many letters carry them."""
-        for sha, content in files.items():
+        """Once, however many letters carry them; and always in one order, so that nobody waits in a circle."""
+        for sha, content in sorted(files.items()):
             self._desk.insert_once(enclosure, sha=sha, content=content)
 
     def made(self, enrollment_id: str, step: str) -> bool:
@@ -139,10 +152,18 @@ class Drafts:
         )
         return sorted(map(record, rows), key=lambda each: (each.send_at, each.opener, each.to))
 
-    def pass_gate(self, claimed: Draft, carrier: str = "") -> bool:
-        """The only irrevocable commit. Everything that can forbid a letter is asked once more, here and now."""
-        thread_row = select(thread.c.id).where(thread.c.id == claimed.thread_id)
-        self._db.execute(thread_row.with_for_update(read=True))
+    def pass_gate(self, claimed: Draft, carrier: str = "", readers: Collection[str] | None = None) -> bool:
+        """The only irrevocable commit. Everything that can forbid a letter is asked once more, here and now.
+
+        `readers`: whom it goes to as it was composed; None: everybody whom the draft names.
+        """
+        readers = claimed.everybody if readers is None else readers
+        lists_in_use = _has_lists(claimed.inbox_id)
+        thread_row = select(lists_in_use).select_from(thread).where(thread.c.id == claimed.thread_id)
+        if self._db.scalar(thread_row.with_for_update(read=True, of=thread)):
+            said = Lists(self._desk).verdicts("send", claimed.inbox_id, readers)
+            if "block" in said.values():
+                return False
         return bool(
             self._desk.move(
                 draft,
@@ -151,7 +172,8 @@ class Drafts:
                 draft.c.claim_token == claimed.claim_token,
                 draft.c.lease_until > self._desk.now,
                 draft.c.approved_sha == draft.c.content_sha,
-                ~self._suppressed(claimed.to),
+                ~self._suppressed(readers),
+                self._open(claimed.inbox_id),
                 draft.c.recalled.is_(None),
                 wanted(),
                 gate_at=self._desk.now,
@@ -174,7 +196,7 @@ class Drafts:
     def _later(self, held: Draft, send_at: datetime, why: str, **values: Any) -> bool:
         still_wanted = draft.c.recalled.is_(None)
         moved = self._desk.move(
-            draft, PUT_BACK, *self._mine(held), still_wanted, why=why, send_at=send_at, **values, **_NOBODYS
+            draft, PUT_BACK, *self._mine(held), still_wanted, why=why, send_at=send_at, **values, **NOBODYS
         )
         return self._or_withdraw(held, moved)
 
@@ -201,7 +223,7 @@ class Drafts:
                 draft.c.recalled.is_(None),
                 why=why,
                 outcome=why,
-                **_NOBODYS,
+                **NOBODYS,
             ),
         )
 
@@ -217,7 +239,7 @@ class Drafts:
                 outcome=reason,
                 send_at=send_at,
                 held_until=until,
-                **_NOBODYS,
+                **NOBODYS,
             )
         )
 
@@ -250,7 +272,7 @@ class Drafts:
                 send_at=self._desk.now,
                 outcome=None,
                 attempt=0,
-                **_NOBODYS,
+                **NOBODYS,
             )
         )
 
@@ -353,7 +375,8 @@ class Drafts:
     def booked_since(self, begin: datetime, inboxes: Collection[str] | None) -> Sequence[Any]:
         """Every letter with an hour since then that a limit may count, in order; of these mailboxes, or of all."""
         found = select(draft.c.inbox_id, draft.c.company, draft.c.domain, draft.c.send_at, draft.c.opener)
-        counts = [draft.c.state.not_in([DraftState.CANCELLED, DraftState.FAILED]), draft.c.send_at >= begin]
+        uncounted = [DraftState.CANCELLED, DraftState.FAILED, DraftState.WRITTEN]
+        counts = [draft.c.state.not_in(uncounted), draft.c.send_at >= begin]
         if inboxes is not None:
             counts.append(draft.c.inbox_id.in_(inboxes))
         return self._db.execute(found.where(*counts).order_by(draft.c.send_at)).all()
@@ -371,7 +394,7 @@ class Drafts:
             held_until=None,
             approved_sha=None,
             approved_by=None,
-            **_NOBODYS,
+            **NOBODYS,
         )
 
     # --- what the dead left behind, and what time changes ---
@@ -386,7 +409,7 @@ class Drafts:
     def free_abandoned(self, dead: Collection[str]) -> Sequence[Row[Any]]:
         """Claims whose lease is over or whose owner is gone. Safe: an owner that wakes up fails at the gate."""
         over = or_(draft.c.lease_until < self._desk.now, draft.c.claim_owner.in_(dead))
-        return self._sweep(PUT_BACK, DraftState.CLAIMED, over, why="its worker is gone", **_NOBODYS)
+        return self._sweep(PUT_BACK, DraftState.CLAIMED, over, why="its worker is gone", **NOBODYS)
 
     def doubt_abandoned(self, dead: Collection[str], *, fence: timedelta) -> Sequence[Row[Any]]:
         """Past the gate, and nobody left to say what happened then. Never back by itself."""
@@ -458,9 +481,11 @@ class Drafts:
     def _mine(self, held: Draft) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
         return draft.c.id == held.id, draft.c.claim_token == held.claim_token
 
-    def _suppressed(self, address: str) -> ColumnElement[bool]:
-        return (
-            select(suppression.c.address)
-            .where(suppression.c.address.in_([contact(address), domain(address)]))
-            .exists()
-        )
+    def _suppressed(self, addresses: Collection[str]) -> ColumnElement[bool]:
+        keys = sorted({key for address in addresses for key in (contact(address), domain(address))})
+        return select(suppression.c.address).where(suppression.c.address.in_(keys)).exists()
+
+    def _open(self, inbox_id: str) -> ColumnElement[bool]:
+        """Nobody has paused or deleted the inbox that it leaves from."""
+        closed = or_(inbox.c.status == "paused", inbox.c.deleted_at.is_not(None))
+        return ~select(inbox.c.id).where(inbox.c.id == inbox_id, closed).exists()

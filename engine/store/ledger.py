@@ -14,15 +14,24 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from engine.model import Draft, Enrollment, Thread
 from engine.states import DraftState, StopReason
+from engine.store.arrivals import Arrivals
 from engine.store.diaries import Diaries
 from engine.store.drafts import Drafts
 from engine.store.enrollments import Enrollments
+from engine.store.filing import Filing
 from engine.store.inbound import Inbound
+from engine.store.inboxes import Inboxes
+from engine.store.keys import Keys
+from engine.store.letters import Letters
+from engine.store.lists import Lists
 from engine.store.moves import Desk
+from engine.store.outbox import Outbox
 from engine.store.past import Past
+from engine.store.subscribers import Subscribers
 from engine.store.tables import instance
 from engine.store.threads import Threads
 from engine.store.views import Views
+from engine.store.written import Written
 
 log = logging.getLogger("relent.store")
 
@@ -65,7 +74,16 @@ class Ledger:
         self.drafts = Drafts(desk)
         self.enrollments = Enrollments(desk)
         self.threads = Threads(desk)
+        self.letters = Letters(desk)
+        self.filing = Filing(desk)
         self.inbound = Inbound(desk)
+        self.inboxes = Inboxes(desk)
+        self.lists = Lists(desk)
+        self.keys = Keys(desk)
+        self.written = Written(desk)
+        self.arrivals = Arrivals(desk)
+        self.outbox = Outbox(desk)
+        self.subscribers = Subscribers(desk)
         self.past = Past(desk)
         self.diaries = Diaries(db)
         self.views = Views(db)
@@ -95,16 +113,43 @@ class Ledger:
         stale = set(named) - {each.id for each in leaving}
         self.threads.untag_here(reach.threads, stale)
         self.threads.untag({each.id for each in cancelled})
+        self._tell(cancelled, stopped, reason)
         return CalledBack(
             enrollments=stopped,
             drafts=[each.id for each in cancelled],
             in_the_air=[each.id for each in leaving if each.state == DraftState.RELEASING],
         )
 
+    def _tell(self, cancelled: list[Draft], stopped: list[str], reason: StopReason) -> None:
+        """Whoever asked for it hears of it, if this transaction comes to its end."""
+        for each in cancelled:
+            self.outbox.tell(
+                "followup.cancelled",
+                inbox_id=each.inbox_id,
+                thread_id=each.thread_id,
+                draft_id=each.id,
+                reason=reason,
+                recipients=list(each.everybody),
+                enrollment_id=each.enrollment_id,
+            )
+        if not stopped or not self.outbox.wants("enrollment.stopped"):
+            return
+        for life in map(self.enrollments.get, stopped):
+            self.outbox.tell(
+                "enrollment.stopped",
+                inbox_id=life.inbox_id,
+                thread_id=life.thread_id,
+                enrollment_id=life.id,
+                reason=reason,
+                sequence=life.sequence,
+                email=life.email,
+            )
+
     def in_the_air(self, reach: Reach) -> list[str]:
         """What was called back too late, and whose fate is not known yet."""
         threads = self.threads.of_people(reach.contacts, reach.threads)
-        return self.drafts.in_the_air(self._follow_ups(reach, threads))
+        named = self.drafts.in_the_air(self._follow_ups(reach, threads))
+        return sorted({*named, *self.written.in_the_air(reach.threads)})
 
     def waiting(self, reach: Reach) -> list[Draft]:
         """The follow-ups that a hold can reach, with their threads locked."""

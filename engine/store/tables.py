@@ -11,6 +11,7 @@ from sqlalchemy import (
     Column,
     Dialect,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -62,6 +63,19 @@ def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Inde
     return Index(name, *columns, unique=unique, sqlite_where=rows, postgresql_where=rows)
 
 
+def _everywhere(name: str, first: str, *then: str, where: str) -> Index:
+    """The same over all inboxes. An expression, because PostgreSQL must not take it when one inbox is asked for."""
+    rows = text(where)
+    return Index(name, text(f"({first} + 0)"), *then, sqlite_where=rows, postgresql_where=rows)
+
+
+_NOT_ENDED = "state NOT IN ('sent', 'cancelled')"
+_WAITING = "state = 'scheduled' OR state = 'held'"  # not IN: SQLite would not know that one of them is enough
+_WAITING_ANYWHERE = _WAITING.replace("state", "(state || '')")
+
+#: Where an inbox is that nobody put elsewhere. The migration makes it.
+DEFAULT_POD = "pod_default"
+
 instance = Table(  # one row: who we are
     "instance",
     metadata,
@@ -75,7 +89,29 @@ inbox = Table(
     "inbox",
     metadata,
     Column("id", Text, primary_key=True),  # its address, as a key: see engine/addresses.py
+    Column("display_name", Text),
+    Column("client_id", Text),
+    Column("status", Text, nullable=False, server_default="active"),
+    Column("metadata", JSON, nullable=False, server_default="{}"),
+    Column("pod_id", Text, nullable=False, server_default=DEFAULT_POD),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False, server_default="0"),
+    Column("deleted_at", UtcDateTime),
+    _partial("inbox_made", "created_at", "id", where="deleted_at IS NULL"),
+    Index("inbox_pod", "pod_id", "created_at", "id"),
+    _partial("inbox_client", "client_id", where="client_id IS NOT NULL", unique=True),
+)
+
+pod = Table(  # inboxes that belong together
+    "pod",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("client_id", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("deleted_at", UtcDateTime),
+    _partial("pod_client", "client_id", where="client_id IS NOT NULL", unique=True),
 )
 
 sequence_version = Table(  # immutable: a changed file is another row
@@ -122,9 +158,25 @@ thread = Table(
     Column("contact", Text, nullable=False),
     Column("subject", Text, nullable=False),
     Column("enrollment_id", Text, ForeignKey(enrollment.c.id)),
+    Column(
+        "last_at", UtcDateTime
+    ),  # when the last letter in it was sent or received; none yet: it is not shown
+    Column("received_at", UtcDateTime),
+    Column("sent_at", UtcDateTime),
+    Column("last_message_id", Text),
+    Column("message_count", Integer, nullable=False, server_default="0"),
+    Column("last_position", Integer, nullable=False, server_default="0"),
+    Column("size", Integer, nullable=False, server_default="0"),
+    Column("senders", JSON, nullable=False, server_default="[]"),
+    Column("recipients", JSON, nullable=False, server_default="[]"),
+    Column("preview", Text),
+    Column("hidden", Text),  # why it is not shown without being asked for
     Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False, server_default="0"),
     Index("thread_contact", "contact"),
     Index("thread_enrollment", "enrollment_id"),
+    _partial("thread_shown", "inbox_id", "last_at", "id", where="last_at IS NOT NULL"),
+    _everywhere("thread_shown_all", "last_at", "id", where="last_at IS NOT NULL"),
 )
 
 thread_label = Table(
@@ -153,6 +205,19 @@ draft = Table(
     Column("cc", JSON, nullable=False, server_default="[]"),
     Column("bcc", JSON, nullable=False, server_default="[]"),
     Column("attachments", JSON, nullable=False, server_default="[]"),
+    Column("also_to", JSON, nullable=False, server_default="[]"),  # whom it is for besides the first
+    Column("names", JSON, nullable=False, server_default="{}"),  # of addresses, as people read them
+    Column("reply_to", JSON, nullable=False, server_default="[]"),
+    Column("headers", JSON, nullable=False, server_default="{}"),
+    Column("in_reply_to", Text),
+    Column("forward_of", Text),
+    Column("goes_into", Text),  # a conversation that its author named, and that nobody has looked for yet
+    Column("kind", Text, nullable=False, server_default="plain"),
+    Column("labels", JSON, nullable=False, server_default="[]"),  # those of people; draft_label finds them
+    Column("client_id", Text),
+    Column(
+        "edited_at", UtcDateTime, nullable=False, server_default="0"
+    ),  # by whoever writes it, and nobody else
     Column("variant", Text),
     Column("opener", Boolean, nullable=False, server_default="0"),  # the first letter of a conversation
     Column("company", Text),  # whose letters are counted together; None: nobody's
@@ -187,8 +252,34 @@ draft = Table(
         _partial(f"draft_left_by_{column}", column, "gate_at", where="gate_at IS NOT NULL")
         for column in ("inbox_id", "company", "domain")
     ),
+    _partial("draft_shown", "inbox_id", "edited_at", "id", where=_NOT_ENDED),
+    _everywhere("draft_shown_all", "edited_at", "id", where=_NOT_ENDED),
+    _partial("draft_waiting", "inbox_id", "state", "edited_at", "id", where=_WAITING),
+    Index(
+        "draft_waiting_all",
+        text("(state || '')"),  # an expression, because SQLite must not look for what is due by it
+        text("(edited_at + 0)"),
+        "id",
+        sqlite_where=text(_WAITING_ANYWHERE),
+        postgresql_where=text(_WAITING_ANYWHERE),
+    ),
+    _partial("draft_client", "inbox_id", "client_id", where="client_id IS NOT NULL", unique=True),
+    # in the order of their birth. Expressions, so that nobody takes them for what is due
+    Index("draft_state_all", text("(state || '')"), "id"),
+    Index("draft_inbox_all", text("(inbox_id || '')"), "id"),
     # one enrollment, one draft that has not had its end
-    _partial("draft_one_pending", "enrollment_id", where="state NOT IN ('sent', 'cancelled')", unique=True),
+    _partial("draft_one_pending", "enrollment_id", where=_NOT_ENDED, unique=True),
+)
+
+draft_label = Table(
+    "draft_label",
+    metadata,
+    Column("draft_id", Text, ForeignKey(draft.c.id), primary_key=True),
+    Column("label", Text, primary_key=True),
+    Column("inbox_id", Text, nullable=False),
+    Column("edited_at", UtcDateTime, nullable=False),
+    Index("draft_label_inbox", "inbox_id", "label", "edited_at", "draft_id"),
+    Index("draft_label_all", "label", "edited_at", "draft_id"),
 )
 
 message = Table(
@@ -204,16 +295,178 @@ message = Table(
     Column("text", Text, nullable=False),
     Column("html", Text),
     Column("cc", JSON, nullable=False, server_default="[]"),
+    Column("bcc", JSON, nullable=False, server_default="[]"),
+    Column("names", JSON, nullable=False, server_default="{}"),
+    Column("reply_to", JSON, nullable=False, server_default="[]"),
+    Column("headers", JSON, nullable=False, server_default="{}"),
+    Column("attachments", JSON, nullable=False, server_default="[]"),
+    Column("size", Integer, nullable=False, server_default="0"),
+    Column("hidden", Text),  # why it is not shown without being asked for
     Column("timestamp", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False, server_default="0"),
     Column("in_reply_to", Text),
     Column("references", JSON, nullable=False),
-    Column("labels", JSON, nullable=False),
+    Column("labels", JSON, nullable=False),  # message_label finds them
     Column("draft_id", Text, ForeignKey(draft.c.id)),
     Column("enrollment_id", Text, ForeignKey(enrollment.c.id)),
     Column("step", Text),
     Column("position", Integer, nullable=False),  # in its thread: two letters may bear the same instant
     UniqueConstraint("thread_id", "position"),
-    Index("message_time", "timestamp"),
+    _partial("message_shown", "inbox_id", "timestamp", "message_id", where="hidden IS NULL"),
+    Index("message_every", "inbox_id", "timestamp", "message_id"),
+    _partial("message_draft", "draft_id", where="draft_id IS NOT NULL"),
+)
+
+message_label = Table(
+    "message_label",
+    metadata,
+    Column("inbox_id", Text, primary_key=True),
+    Column("message_id", Text, primary_key=True),
+    Column("label", Text, primary_key=True),
+    Column("thread_id", Text, nullable=False),
+    Column("timestamp", UtcDateTime, nullable=False),
+    ForeignKeyConstraint(
+        ["inbox_id", "message_id"],
+        ["message.inbox_id", "message.message_id"],
+        name="message_label_message_fk",
+    ),
+    Index("message_label_time", "inbox_id", "label", "timestamp", "message_id"),
+    Index("message_label_thread", "thread_id", "label"),
+)
+
+label_event = Table(  # who was called what, and when that was taken back
+    "label_event",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("inbox_id", Text, nullable=False),
+    Column("message_id", Text, nullable=False),
+    Column("thread_id", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("what", Text, nullable=False),  # added, removed
+    Column("at", UtcDateTime, nullable=False),
+    Index("label_event_inbox", "inbox_id", "id"),
+)
+
+arrival = Table(  # a letter between two inboxes of this house, on its way
+    "arrival",
+    metadata,
+    Column("id", Text, primary_key=True),  # of the event that it becomes
+    Column("inbox_id", Text, nullable=False),
+    Column("message_id", Text, nullable=False),
+    Column("from_inbox", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("next_try_at", UtcDateTime),
+    Column("ended_at", UtcDateTime),
+    Column("outcome", Text),
+    _partial("arrival_due", "next_try_at", where="ended_at IS NULL"),
+)
+
+idempotency = Table(  # what was asked for under a key, so that it is done once
+    "idempotency",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("request_sha", Text, nullable=False),
+    Column("draft_id", Text, ForeignKey(draft.c.id), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index("idempotency_age", "created_at"),
+)
+
+list_entry = Table(  # who may write to whom
+    "list_entry",
+    metadata,
+    Column("scope", Text, primary_key=True),  # organization, pod, inbox
+    Column("scope_id", Text, primary_key=True),
+    Column("direction", Text, primary_key=True),  # send, receive, reply
+    Column("kind", Text, primary_key=True),  # allow, block
+    Column("entry", Text, primary_key=True),  # an address, or a domain
+    Column("reason", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index("list_entry_entry", "entry"),
+)
+
+api_key = Table(
+    "api_key",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("hash", Text, nullable=False, unique=True),  # the key itself is kept by nobody here
+    Column("prefix", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("scope", Text, nullable=False),  # organization, pod, inbox
+    Column("scope_id", Text, nullable=False),
+    Column("permissions", JSON, nullable=False, server_default="{}"),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("used_at", UtcDateTime),
+    Column("expires_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+    Index("api_key_made", "created_at", "id"),
+)
+
+webhook = Table(  # whom we tell what happens here
+    "webhook",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("event_types", JSON, nullable=False),
+    Column("inbox_ids", JSON, nullable=False, server_default="[]"),
+    Column("pod_ids", JSON, nullable=False, server_default="[]"),
+    Column("inbox_id", Text),  # whose it is, if it is one inbox's
+    Column("pod_id", Text),
+    Column("headers", JSON, nullable=False, server_default="{}"),
+    Column("client_id", Text),
+    Column("enabled", Boolean, nullable=False, server_default="1"),
+    Column("secret", Text, nullable=False),
+    Column("old_secret", Text),  # believed as well, until then
+    Column("old_until", UtcDateTime),
+    Column("failing_since", UtcDateTime),
+    Column("why_off", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("deleted_at", UtcDateTime),
+    _partial("webhook_made", "created_at", "id", where="deleted_at IS NULL"),
+    _partial("webhook_client", "client_id", where="client_id IS NOT NULL", unique=True),
+)
+
+telling = Table(  # what happened, once
+    "telling",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("inbox_id", Text, nullable=False),
+    Column("thread_id", Text),
+    Column("message_id", Text),
+    Column("draft_id", Text),
+    Column("says", JSON, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Index("telling_at", "at"),
+)
+
+delivery = Table(  # and for each who wants to know
+    "delivery",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("telling_id", Text, ForeignKey(telling.c.id), nullable=False),
+    Column("webhook_id", Text, ForeignKey(webhook.c.id), nullable=False),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("next_try_at", UtcDateTime),
+    Column("ended_at", UtcDateTime),
+    Column("outcome", Text),
+    Column("status", Integer),
+    _partial("delivery_due", "next_try_at", where="ended_at IS NULL"),
+    Index("delivery_log", "webhook_id", "id"),
+    Index("delivery_telling", "telling_id"),
+)
+
+delivery_try = Table(
+    "delivery_try",
+    metadata,
+    Column("delivery_id", Text, ForeignKey(delivery.c.id), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("status", Integer),
+    Column("words", Text),
+    Column("took_ms", Integer, nullable=False),
 )
 
 happening = Table(  # what a person did, or what was done to them, elsewhere

@@ -1,19 +1,23 @@
 """The threads' shelf: conversations, their labels, and the letters in them."""
 
 from collections.abc import Collection, Iterable
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, delete, func, or_, select, update
 
 from engine.ids import FOLLOW_UP, follow_up_label
-from engine.model import Message, Thread
+from engine.model import Attachment, Message, Thread
 from engine.states import DRAFT_ENDS
 from engine.store.moves import Desk
-from engine.store.tables import draft, enrollment, inbox, message, thread, thread_label
+from engine.store.tables import draft, enrollment, inbox, message, message_label, thread, thread_label
 
 #: What the label of a conversation begins with in which a letter came back, or was called spam.
 FAILED = "failed:"
+
+_PREVIEW = 200
+_MOST_PEOPLE = 200
 
 _FIELDS = [thread.c[name] for name in Thread.__dataclass_fields__]
 
@@ -22,9 +26,42 @@ def _record(row: Row[Any]) -> Thread:
     return Thread(**{name: getattr(row, name) for name in Thread.__dataclass_fields__})
 
 
-def _message(row: Row[Any]) -> Message:
+def letter(row: Row[Any]) -> Message:
     fields = {name: getattr(row, name) for name in Message.__dataclass_fields__}
-    return Message(**fields | {name: tuple(fields[name]) for name in ("to", "references", "labels", "cc")})
+    lists = ("to", "references", "labels", "cc", "bcc", "reply_to")
+    enclosed = tuple(Attachment(**each) for each in row.attachments)
+    return Message(**fields | {name: tuple(fields[name]) for name in lists} | {"attachments": enclosed})
+
+
+def _with_one_more(so_far: Row[Any], new: Message) -> dict[str, Any]:
+    """What a conversation says of itself, after this letter. What nobody sees changes nothing that somebody sees."""
+    position = {"last_position": so_far.last_position + 1}
+    if new.hidden and so_far.message_count and not so_far.hidden:
+        return position
+    way = "sent_at" if new.direction == "sent" else "received_at"
+    # after a first letter that is hidden, one that is not begins the conversation anew for whoever looks
+    count = so_far.message_count if bool(so_far.hidden) == bool(new.hidden) else 0
+    return position | {
+        "last_at": new.timestamp,
+        way: new.timestamp,
+        "last_message_id": new.message_id,
+        "message_count": count + 1,
+        "size": (so_far.size if count else 0) + new.size,
+        "senders": among(so_far.senders, [new.sender]),
+        "recipients": among(so_far.recipients, [*new.to, *new.cc]),
+        "preview": preview(new.text),
+        "hidden": new.hidden,
+        "updated_at": new.timestamp,
+    }
+
+
+def among(known: list[str], more: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys([*known, *more]))[:_MOST_PEOPLE]
+
+
+def preview(text: str) -> str:
+    """The beginning, on one line."""
+    return " ".join(text[: 4 * _PREVIEW].split())[:_PREVIEW]
 
 
 class Threads:
@@ -37,12 +74,17 @@ class Threads:
     # --- inboxes and threads ---
 
     def open_inbox(self, address: str) -> None:
-        """It may exist already."""
-        self._desk.insert_once(inbox, id=address, created_at=self._desk.now)
+        """It may exist already; and whoever writes from an address that was deleted moves in again."""
+        if not self._desk.insert_once(
+            inbox, id=address, created_at=self._desk.now, updated_at=self._desk.now
+        ):
+            gone = inbox.c.id == address, inbox.c.deleted_at.is_not(None)
+            self._db.execute(update(inbox).where(*gone).values(deleted_at=None, updated_at=self._desk.now))
 
     def our_inboxes(self, addresses: Collection[str]) -> set[str]:
         """Which of these addresses are ours."""
-        return set(self._db.scalars(select(inbox.c.id).where(inbox.c.id.in_(addresses))))
+        ours = select(inbox.c.id).where(inbox.c.id.in_(addresses), inbox.c.deleted_at.is_(None))
+        return set(self._db.scalars(ours))
 
     def add(self, new: Thread) -> None:
         self.add_all([new])
@@ -50,7 +92,8 @@ class Threads:
     def add_all(self, new: Collection[Thread]) -> None:
         rows = [{name: getattr(each, name) for name in Thread.__dataclass_fields__} for each in new]
         if rows:
-            self._db.execute(thread.insert(), [row | {"created_at": self._desk.now} for row in rows])
+            born = {"created_at": self._desk.now, "updated_at": self._desk.now}
+            self._db.execute(thread.insert(), [row | born for row in rows])
 
     def get(self, thread_id: str) -> Thread:
         return _record(self._db.execute(select(*_FIELDS).where(thread.c.id == thread_id)).one())
@@ -58,6 +101,11 @@ class Threads:
     def name(self, thread_id: str, subject: str) -> None:
         """Its first letter gives it its subject."""
         self._db.execute(update(thread).where(thread.c.id == thread_id).values(subject=subject))
+
+    def readdress(self, thread_id: str, contact: str, subject: str) -> None:
+        """Of a letter that has not left yet: to somebody else, or about something else."""
+        unsaid = thread.c.id == thread_id, thread.c.message_count == 0, thread.c.last_at.is_(None)
+        self._db.execute(update(thread).where(*unsaid).values(contact=contact, subject=subject))
 
     def lock(self, which: Collection[str]) -> None:
         """The one row that cancel, gate and next step all take first, always in the same order."""
@@ -98,6 +146,20 @@ class Threads:
             ),
         )
         return self._db.scalar(found.limit(1)) is not None
+
+    def followed_up_by_hand(self, inbox_id: str, contact: str) -> list[str]:
+        """The conversations with this person in this inbox in which a letter waits that no sequence made."""
+        waiting = (
+            select(draft.c.id)
+            .where(
+                draft.c.thread_id == thread.c.id,
+                draft.c.enrollment_id.is_(None),
+                draft.c.state.not_in(sorted(DRAFT_ENDS)),
+            )
+            .exists()
+        )
+        theirs = thread.c.contact == contact, thread.c.inbox_id == inbox_id, waiting
+        return list(self._db.scalars(select(thread.c.id).where(*theirs).order_by(thread.c.id)))
 
     def of_people(self, contacts: Collection[str], threads: Collection[str]) -> list[Thread]:
         """These threads, and every thread in which a sequence speaks to these people."""
@@ -159,14 +221,46 @@ class Threads:
 
     # --- letters ---
 
-    def keep(self, new: Message) -> None:
+    def keep(self, new: Message) -> bool:
         """Once: a mailbox may tell us twice. The thread is locked before, so that positions do not collide."""
+        so_far = self._db.execute(select(thread).where(thread.c.id == new.thread_id)).one()
         values = {name: getattr(new, name) for name in Message.__dataclass_fields__}
-        last = select(func.coalesce(func.max(message.c.position), 0)).where(
-            message.c.thread_id == new.thread_id
-        )
+        values |= {
+            "attachments": [asdict(each) for each in new.attachments],
+            "updated_at": new.updated_at or new.timestamp,
+            "position": so_far.last_position + 1,
+        }
         twin = ("inbox_id", "message_id")
-        self._desk.insert_once(message, twin=twin, **values, position=(self._db.scalar(last) or 0) + 1)
+        if not self._desk.insert_once(message, twin=twin, **values):
+            return False
+        self._db.execute(
+            update(thread).where(thread.c.id == new.thread_id).values(**_with_one_more(so_far, new))
+        )
+        self.find_by_labels([new])
+        return True
+
+    def find_by_labels(self, letters: Iterable[Message]) -> None:
+        """Their labels, as they are asked for."""
+        self._desk.insert_all(
+            message_label,
+            [
+                {
+                    "inbox_id": each.inbox_id,
+                    "message_id": each.message_id,
+                    "label": label,
+                    "thread_id": each.thread_id,
+                    "timestamp": each.timestamp,
+                }
+                for each in letters
+                for label in dict.fromkeys(each.labels)
+            ],
+        )
+
+    def letter(self, inbox_id: str, message_id: str) -> Message | None:
+        fields = [message.c[name] for name in Message.__dataclass_fields__]
+        one = message.c.inbox_id == inbox_id, message.c.message_id == message_id
+        row = self._db.execute(select(*fields).where(*one)).one_or_none()
+        return None if row is None else letter(row)
 
     def messages(self, thread_id: str) -> list[Message]:
         """Oldest first."""
@@ -174,7 +268,12 @@ class Threads:
         rows = self._db.execute(
             select(*fields).where(message.c.thread_id == thread_id).order_by(message.c.position)
         )
-        return [_message(row) for row in rows]
+        return [letter(row) for row in rows]
+
+    def letters_since(self, thread_id: str, since: datetime) -> int:
+        found = select(func.count()).select_from(message)
+        recent = message.c.thread_id == thread_id, message.c.timestamp > since
+        return self._db.scalar(found.where(*recent)) or 0
 
     def last_word_to(self, contact: str) -> datetime | None:
         """When anybody here last wrote to this person."""
@@ -191,5 +290,7 @@ class Threads:
         kept = select(message.c.message_id).where(
             message.c.inbox_id == inbox_id, message.c.message_id == message_id, message.c.direction == "sent"
         )
-        promised = select(draft.c.message_id).where(draft.c.message_id == message_id)
+        promised = select(draft.c.message_id).where(
+            draft.c.message_id == message_id, draft.c.inbox_id == inbox_id
+        )
         return self._db.scalar(kept.union(promised).limit(1)) is not None

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Select, func, select
 from engine.addresses import contact, domain
 from engine.hours import Absence
 from engine.ids import follow_up_label
+from engine.model import NEVER
 from engine.plan import Done, Happened, History, Said
 from engine.states import DRAFT_ENDS, DraftState, HoldReason, StopReason
 from engine.store.inbound import REFUSED
@@ -63,13 +64,14 @@ class Views:
                 "to": row.to,
                 "subject": row.subject,
                 "text": row.text,
-                "send_at": row.send_at,
+                "send_at": None if row.send_at == NEVER else row.send_at,
                 "state": row.state,
                 "send_status": _SEND_STATUS.get(DraftState(row.state)),
                 "approval_state": "approved" if row.approved_sha == row.content_sha else "pending",
                 "reason": row.outcome or row.reason,
                 "labels": ([follow_up_label(row.id)] if row.tag else []) + scheduled,
                 "html": row.html,
+                "also_to": row.also_to,
                 "cc": row.cc,
                 "bcc": row.bcc,
                 "attachments": _enclosed(row.attachments),
@@ -85,8 +87,9 @@ class Views:
         for row in self._db.execute(select(thread_label).order_by(thread_label.c.label)):
             tags.setdefault(row.thread_id, []).append(row.label)
         for row in self._rows(
-            select(message, draft.c.attachments, draft.c.variant)
+            select(message, draft.c.variant)
             .outerjoin(draft, draft.c.id == message.c.draft_id)
+            .where(message.c.hidden.is_distinct_from("deleted"))
             .order_by(message.c.timestamp, message.c.thread_id, message.c.position)
         ):
             yield {

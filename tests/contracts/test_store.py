@@ -30,6 +30,9 @@ def _claim(ledger, token="t", at_most=100):
     return ledger.drafts.claim(token=token, owner="nobody/1/1", lease=timedelta(minutes=2), at_most=at_most)
 
 
+# SQLite cannot say what an index on an expression is; PostgreSQL can, and is asked too
+@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
+@pytest.mark.filterwarnings("ignore:autogenerate skipping metadata-specified expression-based index")
 def test_the_migrations_make_exactly_the_tables_that_the_code_speaks_of(store):
     with store.database.connect().execution_options(relent_reading=True) as db:
         context = MigrationContext.configure(db, opts={"compare_server_default": False})
@@ -331,7 +334,8 @@ def test_nothing_on_the_cancel_path_reads_a_whole_table(store, clock, pace):
     react(answer, b"", store=store, clock=clock, pace=pace)
     react(answer, b"", store=store, clock=clock, pace=pace)
 
-    assert scans == []
+    # whoever wants to be told is asked each time, all of them: a handful
+    assert [scan for scan in scans if not scan.startswith("SCAN webhook USING INDEX webhook_made")] == []
     assert pending(store, clock.now()) == []
 
 

@@ -20,6 +20,8 @@ from engine.model import Pace, Prospect
 from engine.react import react
 from engine.revise import apply, look
 from engine.store import HEAD, migrate_url, open_store
+from engine.store.letters import Sieve
+from engine.store.pages import Slice
 from tests.doubles import FrozenClock
 from tests.makers import pending, people, reply
 
@@ -108,6 +110,26 @@ def test_whoever_was_on_their_way_goes_on_at_their_hours(old_database, mailbox, 
         "nobody@kari.example": "paused",
     }
     store.close()
+
+
+def test_what_was_said_before_is_a_mailbox_like_any_other(old_database):
+    migrate_url(old_database)
+    store = open_store(old_database)
+    with store.reading(SATURDAY) as ledger:
+        said = list(ledger.views.messages())
+        inbox_id = said[0]["inbox_id"]
+        shown = ledger.letters.conversations(Sieve(inbox_id=inbox_id), Slice()).items
+        found = ledger.letters.page_of(Sieve(inbox_id=inbox_id, labels=("received",)), Slice()).items
+    store.close()
+
+    counted = Counter(each["thread_id"] for each in said)
+    assert {each.id: each.message_count for each in shown} == counted
+    last = {each["thread_id"]: each["message_id"] for each in said}
+    assert {each.id: each.last_message_id for each in shown} == last
+    assert {each.message_id for each in found} == {
+        each["message_id"] for each in said if each["direction"] == "received"
+    }
+    assert found
 
 
 def test_what_the_language_counts_is_known_of_whoever_was_on_their_way(old_database):

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from engine.compose import compose, reply_subject
+from engine.compose import compose, forward_subject, outside, reply_subject
 from engine.errors import PermanentFailure
 from engine.ids import message_id, new_id
-from engine.model import Attachment, Draft, Enclosure, content_sha
+from engine.model import Attachment, Draft, Enclosure, Letter, Message, content_sha
 from engine.states import DraftState
 from tests.doubles import MONDAY
 from tests.makers import IDA, SAM, enrolled
@@ -47,9 +47,12 @@ def test_a_word_that_only_begins_like_re_stays():
     assert reply_subject("Regarding: us") == "Re: Regarding: us"
 
 
-def test_a_long_thread_keeps_its_first_letter_and_its_latest(store, clock):
-    from engine.model import Message
+@pytest.mark.parametrize("subject", ["Hi", "Fwd: Hi", "FW: Hi", "fwd: Fw:  Hi"])
+def test_fwd_stands_once(subject):
+    assert forward_subject(subject) == "Fwd: Hi"
 
+
+def test_a_long_thread_keeps_its_first_letter_and_its_latest(store, clock):
     enrolled(store, clock.now())
     with store.transaction(clock.now(), "a test") as ledger:
         [draft] = ledger.drafts.claim(token="t", owner="o", lease=MONDAY - MONDAY, at_most=1)
@@ -128,6 +131,13 @@ def test_what_was_approved_before_letters_had_more_than_text_stays_approved():
         {"attachments": (replace(PRICES, content_type="text/plain"),)},
         {"attachments": (replace(PRICES, sha="0" * 64),)},
         {"attachments": (PRICES, PRICES)},
+        {"attachments": (replace(PRICES, content_id="logo"),)},
+        {"also_to": ("kim@acme.example",)},
+        {"names": {IDA: "Ida"}},
+        {"reply_to": ("kim@acme.example",)},
+        {"headers": {"X-Campaign": "north"}},
+        {"in_reply_to": "<plan@nordic.example>"},
+        {"forward_of": "<plan@nordic.example>"},
     ],
 )
 def test_whoever_changes_a_word_a_reader_or_a_file_has_another_letter(change):
@@ -143,3 +153,124 @@ def test_two_readers_are_not_one_with_a_long_name():
         draft(cc=("a@b.example\0c@d.example",))
     )
     assert content_sha(draft(cc=("a@b.example",))) != content_sha(draft(bcc=("a@b.example",)))
+
+
+# --- which letter it answers, or passes on ---
+
+
+def message(message_id: str, **more: Any) -> Message:
+    usual: dict[str, Any] = {
+        "message_id": message_id,
+        "inbox_id": SAM,
+        "thread_id": "thr_1",
+        "direction": "sent",
+        "sender": SAM,
+        "to": (IDA,),
+        "subject": "Hi",
+        "text": "x",
+        "timestamp": MONDAY,
+    }
+    return Message(**usual | more)
+
+
+def test_a_reply_answers_the_letter_that_it_names_and_no_other():
+    asked = message("<asked@nordic.example>", direction="received", references=("<0@x>", "<1@acme.example>"))
+    thread = [message("<1@acme.example>"), asked, message("<2@acme.example>")]
+
+    letter = compose(draft(in_reply_to=asked.message_id), thread, source=asked)
+
+    assert letter.in_reply_to == "<asked@nordic.example>"
+    assert letter.references == ("<0@x>", "<1@acme.example>", "<asked@nordic.example>")
+    assert letter.text == "Hello\n"
+
+
+def test_a_letter_without_references_is_still_known_to_answer_one():
+    asked = message("<asked@nordic.example>", in_reply_to="<0@x>")
+
+    assert compose(draft(in_reply_to=asked.message_id), [], source=asked).references == (
+        "<0@x>",
+        "<asked@nordic.example>",
+    )
+
+
+def test_a_reply_in_a_long_conversation_keeps_its_first_letter_and_the_latest():
+    asked = message("<asked@x>", references=tuple(f"<{number}@x>" for number in range(200)))
+
+    references = compose(draft(in_reply_to=asked.message_id), [], source=asked).references
+
+    assert len(references) == 50
+    assert (references[0], references[-1]) == ("<0@x>", "<asked@x>")
+
+
+@pytest.mark.parametrize("odd", ["<a b@x>", "<ü@x>", "<a@x>\r\nBcc: e@x.test", "", "<" + "x" * 1000 + "@x>"])
+def test_an_id_that_no_header_can_hold_is_not_repeated(odd):
+    asked = message("<asked@x>", references=("<0@x>", odd))
+    assert compose(draft(in_reply_to="<asked@x>"), [], source=asked).references == ("<0@x>", "<asked@x>")
+
+    letter = compose(draft(in_reply_to=odd), [], source=message(odd, references=("<0@x>",)))
+    assert (letter.in_reply_to, letter.references) == (None, ("<0@x>",))
+
+
+def test_a_forward_takes_the_words_and_the_files_along():
+    plan = replace(PRICES, name="plan.pdf", content_id="not a word", disposition="inline")
+    asked = message("<asked@x>", text="The plan.", html="<p>The plan.</p>", attachments=(plan,))
+
+    letter = compose(
+        draft(forward_of="<asked@x>", attachments=(PRICES,)), [], {PRICES.sha: b"%PDF"}, source=asked
+    )
+
+    assert letter.text.startswith("Hello\n\n------")
+    assert letter.text.endswith("The plan.")
+    assert letter.html is not None
+    assert [(file.name, file.content_id) for file in letter.attachments] == [
+        ("prices.pdf", None),
+        ("plan.pdf", None),
+    ]
+    assert letter.in_reply_to == letter.references[-1] == "<asked@x>"
+
+
+def test_a_forward_without_its_files_does_not_go():
+    asked = message("<asked@x>", attachments=(PRICES,))
+    with pytest.raises(PermanentFailure, match=r"prices\.pdf is not there any more"):
+        compose(draft(forward_of="<asked@x>"), [], {}, source=asked)
+
+
+def test_all_that_its_author_said_is_on_the_letter():
+    said: dict[str, Any] = {
+        "also_to": ("ole@nordic.example",),
+        "names": {IDA: "Ida Berg"},
+        "reply_to": ("desk@acme.example",),
+        "headers": {"X-Campaign": "north"},
+    }
+    logo = replace(PRICES, disposition="inline", content_id="logo")
+    letter = compose(draft(**said, attachments=(logo,)), [], {PRICES.sha: b"%PDF"})
+
+    assert {name: getattr(letter, name) for name in said} == said
+    assert [(file.disposition, file.content_id) for file in letter.attachments] == [("inline", "logo")]
+
+
+# --- to whom it is carried ---
+
+
+def letter_to(to: str, **more: Any) -> Letter:
+    return Letter(
+        key="drf_1", message_id="<one@acme.example>", sender=SAM, to=to, subject="Hi", text="x", **more
+    )
+
+
+def test_everybody_is_carried_to_once_and_whom_it_is_to_comes_first():
+    copies: dict[str, Any] = {
+        "cc": ("kim@acme.example", "IDA@nordic.example"),
+        "bcc": ("Ole@nordic.example",),
+    }
+    letter = letter_to(IDA, also_to=("ole@nordic.example", IDA), **copies)
+
+    assert outside(letter) == (IDA, "ole@nordic.example", "kim@acme.example")
+
+
+def test_nobody_who_lives_here_is_carried_to():
+    inside = frozenset({"kim@acme.example", IDA})
+
+    assert outside(letter_to("Kim@Acme.example", cc=(IDA, "ole@x.test"), inside=inside)) == ("ole@x.test",)
+    assert outside(letter_to(IDA, inside=inside)) == ()
+    assert outside(letter_to("", bcc=("ole@x.test",))) == ("ole@x.test",)

@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[2]
 TINY = {
     "webhook": "--rounds 1 --requests 64",
     "language": "--rounds 1 --people 100",
+    "mailbox": "--rounds 1 --calls 1 --drafts 500",
 }
 
 
@@ -44,3 +45,16 @@ def test_the_language_is_measured_against_plain_yardsticks():
     ]
     assert len(re.findall(r"\d+\.\dx bare inserts$", told, re.M)) == 3
     assert re.findall(r"^  ([\d,]+) people ", told, re.M) == ["1", "10", "100"] * 2
+
+
+def test_a_large_mailbox_is_measured_against_a_small_one():
+    told = _ran("mailbox", *TINY["mailbox"].split())
+    assert re.findall(r"^(\w+): ([\d,]+) drafts", told, re.M) == [
+        ("SQLite", "50"),
+        ("SQLite", "500"),
+        ("PostgreSQL", "50"),
+        ("PostgreSQL", "500"),
+    ]
+    for deed in ("get a draft", "everywhere, scheduled: middle", "create a draft", "delete a draft"):
+        assert len(re.findall(rf"^  {deed} (?: +[\d.]+ +[\d.]+ ms +[\d.]+x[! ]){{2}}$", told, re.M)) == 2
+    assert len(re.findall(r"^  among 500 drafts, against 50; above 1\.5x: ", told, re.M)) == 2

@@ -13,11 +13,16 @@ PACKAGES = {"engine", "relent"} | WINGS
 
 #: Rooms of the ground floor, by floor. A room may import what lies below it, and never its own floor.
 FLOORS = {
-    12: {"engine.errands"},
+    12: {"engine.errands", "engine.dispatch", "engine.post", "engine.receive"},
     11: {
         "engine.enroll",
         "engine.approve",
-        "engine.dispatch",
+        "engine.carry",
+        "engine.write",
+        "engine.shelve",
+        "engine.inboxes",
+        "engine.keys",
+        "engine.outbox",
         "engine.react",
         "engine.recover",
         "engine.happen",
@@ -27,12 +32,12 @@ FLOORS = {
         "engine.why",
         "engine.trial",
     },
-    10: {"engine.settle", "engine.brake", "engine.foresee"},
-    9: {"engine.advance"},
+    10: {"engine.settle", "engine.brake", "engine.foresee", "engine.subscribers"},
+    9: {"engine.advance", "engine.ready", "engine.wish"},
     8: {"engine.store", "engine.compose", "engine.seams"},
     7: {"engine.plan", "engine.verdict", "engine.winner"},
-    6: {"engine.wording"},
-    5: {"engine.limits", "engine.markup"},
+    6: {"engine.wording", "engine.calls"},
+    5: {"engine.limits", "engine.markup", "engine.quote", "engine.tags"},
     4: {"engine.model", "engine.hours"},
     3: {"engine.render"},
     2: {"engine.states", "engine.sequence", "engine.companies"},
@@ -43,6 +48,7 @@ FLOORS = {
         "engine.owner",
         "engine.absence",
         "engine.measures",
+        "engine.headers",
         "engine.slips",
     },
     0: {"engine.errors"},
@@ -52,7 +58,7 @@ CELLAR = "engine.store"
 
 #: What may be known of the outside world, and where.
 OUTSIDE = {
-    "starlette": {"webhooks", "relent"},
+    "starlette": {"webhooks", "mailroom", "relent"},
     "uvicorn": {"relent"},
     "typer": {"relent"},
     "rich": {"relent"},

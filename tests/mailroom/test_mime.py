@@ -6,6 +6,7 @@ from email import message_from_bytes
 from email.header import decode_header, make_header
 from email.message import EmailMessage
 from email.policy import default
+from email.utils import getaddresses
 from typing import Any
 
 import pytest
@@ -372,3 +373,257 @@ def test_a_copy_goes_to_one_plain_address(address):
 def test_half_a_character_in_the_html_is_refused_in_words():
     with pytest.raises(PermanentFailure, match="half a character"):
         wire(html="\ud83d")
+
+
+# --- several readers, and what they are called ---
+
+
+def people_of(data: bytes, field: str) -> list[tuple[str, str]]:
+    """Name and address of each, by the older half of the library: as written, then decoded."""
+    found = getaddresses(message_from_bytes(data).get_all(field, []))
+    return [(str(make_header(decode_header(name))), address) for name, address in found]
+
+
+def test_everybody_is_named_as_they_are_called():
+    names = {
+        "sam@acme.example": "Sam",
+        "IDA@nordic.example": "Ida Berg",
+        "ole@nordic.example": "Åse, the boss",
+        "kim@acme.example": 'Kim "the cat" O. <x@y.example>',
+        "desk@acme.example": "Help desk",
+    }
+    data = wire(
+        also_to=("ole@nordic.example", "per@nordic.example"),
+        cc=("kim@acme.example",),
+        reply_to=("desk@acme.example", "sam@acme.example"),
+        names=names,
+    )
+
+    assert people_of(data, "From") == [("Sam", "sam@acme.example")]
+    assert people_of(data, "To") == [
+        ("Ida Berg", "ida@nordic.example"),
+        ("Åse, the boss", "ole@nordic.example"),
+        ("", "per@nordic.example"),
+    ]
+    assert people_of(data, "Cc") == [('Kim "the cat" O. <x@y.example>', "kim@acme.example")]
+    assert people_of(data, "Reply-To") == [("Help desk", "desk@acme.example"), ("Sam", "sam@acme.example")]
+
+
+def test_names_that_are_plain_words_stay_as_they_are():
+    data = wire(names={"sam@acme.example": "Sam Hill", "ida@nordic.example": "Dr. Berg, Ida"})
+
+    assert b"From: Sam Hill <sam@acme.example>\r\n" in data
+    assert b'To: "Dr. Berg, Ida" <ida@nordic.example>\r\n' in data
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a" * 61,
+        "x" * 300,
+        "漢字" * 80,
+        "Ida\u202egro.live <boss@bank.example>",
+        "=?utf-8?q?Ida?=",
+        _SMUGGLED,
+        'a" <x@y.example>, "b',
+        "\\",
+        '"',
+        "(comment) Ida",
+        "Ida; group: x",
+        "a@b.example",
+        "😀",
+    ],
+)
+def test_a_name_arrives_as_it_was_written_and_is_no_second_address(name):
+    data = wire(names={"ida@nordic.example": name}, also_to=("ole@nordic.example",))
+
+    assert people_of(data, "To") == [(name, "ida@nordic.example"), ("", "ole@nordic.example")]
+    assert max(map(len, data.split(b"\r\n"))) <= 998
+
+
+@pytest.mark.parametrize("name", ["", " ", "   "])
+def test_whoever_has_no_name_has_an_address(name):
+    assert b"To: ida@nordic.example\r\n" in wire(names={"ida@nordic.example": name})
+
+
+_LINE_ENDS = ["\r\nBcc: x@y.example", "\n", "\r", "\x00", "\x0b", "\x1c", "\x7f", "\x85", "\u2028", "\ud800"]
+
+
+@pytest.mark.parametrize("trick", _LINE_ENDS)
+@pytest.mark.parametrize(
+    "whose", ["sam@acme.example", "ida@nordic.example", "kim@acme.example", "desk@acme.example"]
+)
+def test_a_name_with_a_control_character_is_refused_in_words(whose, trick):
+    with pytest.raises(PermanentFailure, match=r"a name in (From|To|Cc|Reply-To) is one line .*found '"):
+        wire(cc=("kim@acme.example",), reply_to=("desk@acme.example",), names={whose: f"Ida{trick}"})
+
+
+@pytest.mark.parametrize("field", ["also_to", "cc", "reply_to"])
+def test_every_address_is_a_plain_one(field):
+    with pytest.raises(PermanentFailure, match="is a plain address"):
+        wire(**{field: ("kim@acme.example", "ida@b.example\r\nBcc: x@y.example")})
+
+
+def test_a_letter_for_copies_only_has_no_reader_of_its_own():
+    told, blind = parsed(to="", cc=("kim@acme.example",)), parsed(to="", bcc=("crm@acme.example",))
+
+    assert (told["To"], told["Cc"]) == (None, "kim@acme.example")
+    assert str(blind["To"]) == "undisclosed-recipients:;"
+    assert b"crm" not in blind.as_bytes()
+
+
+# --- headers of somebody's own ---
+
+
+def test_further_headers_go_along():
+    message = parsed(
+        headers={"X-Campaign": "north", "Auto-Submitted": "auto-generated", "X-City": "Århus", "X-No": ""}
+    )
+
+    assert (message["X-Campaign"], message["Auto-Submitted"]) == ("north", "auto-generated")
+    assert (str(message["X-City"]), message["X-No"]) == ("Århus", "")
+    assert message.defects == []
+
+
+@pytest.mark.parametrize("value", ["=?utf-8?q?x?=", _SMUGGLED, "漢字" * 200, "x" * 980, "a  b"])
+def test_a_further_header_says_what_was_written(value):
+    data = wire(headers={"X-Note": value})
+
+    assert max(map(len, data.split(b"\r\n"))) <= 998
+    assert str(make_header(decode_header(message_from_bytes(data)["X-Note"]))) == value
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "To",
+        "bcc",
+        "Subject",
+        "CONTENT-TYPE",
+        "Resent-To",
+        "X A",
+        "X-A\r\nBcc",
+        "",
+        "MIME-Version",
+        "DKIM-Signature",
+    ],
+)
+def test_a_header_that_is_ours_to_write_is_refused(name):
+    with pytest.raises(PermanentFailure, match=r"header|leave it out"):
+        wire(headers={name: "x@y.example"})
+
+
+@pytest.mark.parametrize("trick", _LINE_ENDS)
+def test_a_header_with_a_second_line_is_refused(trick):
+    with pytest.raises(PermanentFailure, match="one line"):
+        wire(headers={"X-A": f"1{trick}"})
+
+
+# --- pictures in the page ---
+
+LOGO = Enclosure(
+    name="logo.png",
+    content_type="image/png",
+    content=b"\x89PNG",
+    disposition="inline",
+    content_id="logo@acme.example",
+)
+
+
+def test_a_picture_travels_with_the_page_that_shows_it():
+    message = parsed(html='<img src="cid:logo@acme.example">', attachments=(LOGO, PDF))
+
+    assert kinds(message) == [
+        "multipart/mixed",
+        "multipart/alternative",
+        "text/plain",
+        "multipart/related",
+        "text/html",
+        "image/png",
+        "application/pdf",
+    ]
+    assert [part.defects for part in message.walk()] == [[]] * 7
+    picture = list(message.walk())[5]
+    assert picture["Content-ID"] == "<logo@acme.example>"
+    assert (picture.get_content_disposition(), picture.get_filename()) == ("inline", "logo.png")
+    assert picture.get_content() == b"\x89PNG"
+    assert [part.get_filename() for part in message.iter_attachments()] == ["prices.pdf"]
+
+
+def test_without_a_page_a_picture_is_a_file():
+    message = parsed(attachments=(LOGO,))
+
+    assert kinds(message) == ["multipart/mixed", "text/plain", "image/png"]
+    assert list(message.walk())[2].get_content_disposition() == "inline"
+
+
+def test_brackets_around_a_content_id_stand_once():
+    page = wire(
+        html="<p>x</p>",
+        attachments=(Enclosure(name="x.png", content_type="image/png", content=b"", content_id="<logo>"),),
+    )
+
+    assert b"Content-ID: <logo>\r\n" in page
+
+
+@pytest.mark.parametrize("name", ["lo go", "logo>\r\nBcc: x@y.example", "lögo", "<>"])
+def test_a_content_id_is_one_word(name):
+    file = Enclosure(
+        name="x.png", content_type="image/png", content=b"", disposition="inline", content_id=name
+    )
+    with pytest.raises(PermanentFailure, match=r"x\.png: a content id is one word"):
+        wire(html="<p>x</p>", attachments=(file,))
+
+
+# --- whatever is written, nothing is added ---
+
+_unseen = st.sampled_from("\r\n\t\x00\x0b\x0c\x1c\x85\u2028\ud800")
+_seen = st.text(st.sampled_from(" :;,<>()[]\"\\=?@._'-/%~\u202e\xa0Å漢😀aBcC"), max_size=40)
+_attacks = st.one_of(
+    _seen,
+    _seen,
+    st.builds("=?utf-8?q?{}=0D=0ABcc:_x=40y.example?={}".format, _seen, _seen),
+    st.builds('{}" <e@x.example>, "{}'.format, _seen, _seen),
+    st.builds("{0}{1}".format, _seen, st.just("x" * 200)),
+    st.builds("{}{}Bcc: everybody@x.example{}".format, _seen, _unseen, _seen),
+)
+_header_names = st.one_of(
+    st.sampled_from(["X-A", "x-a", "X-" + "b" * 74, ".", "List-Unsubscribe", "Auto-Submitted"]),
+    st.sampled_from(["Bcc", "To", "Content-Type", "X-A\r\nBcc", "X-A: 1", "Bcc ", ""]),
+)
+_people = ("sam@acme.example", "ida@nordic.example", "ole@nordic.example", "kim@acme.example")
+_EXPECTED = {"from", "to", "cc", "reply-to", "subject", "date", "message-id", "content-type", "mime-version"}
+_OF_A_PART = {"content-type", "content-transfer-encoding", "content-disposition", "content-id"}
+
+
+@settings(deadline=None, max_examples=500)
+@given(
+    subject=_attacks,
+    names=st.dictionaries(st.sampled_from(_people), _attacks, max_size=4),
+    headers=st.dictionaries(_header_names, _attacks, max_size=2),
+    file=st.none()
+    | st.tuples(_attacks.filter(lambda name: "/" not in name), st.sampled_from(["logo", "a b", "<x>"])),
+)
+def test_no_name_no_subject_no_header_and_no_file_makes_a_second_header(subject, names, headers, file):
+    files = ()
+    if file:
+        picture = {"content_type": "image/png", "content": b"x", "disposition": "inline"}
+        files = (Enclosure(name=file[0], content_id=file[1], **picture),)
+    more = {"also_to": _people[2:3], "cc": _people[3:], "reply_to": _people[:1], "html": "<p>x</p>"}
+    try:
+        data = wire(subject=subject, names=names, headers=headers, attachments=files, **more)
+    except PermanentFailure:  # it does not go at all
+        return
+
+    assert not _LONE.search(data)
+    assert data.isascii()
+    assert max(map(len, data.split(b"\r\n"))) <= 998
+    message = message_from_bytes(data)
+    assert sorted(map(str.lower, message)) == sorted([*_EXPECTED, *map(str.lower, headers)])
+    assert {name.lower() for name in message_from_bytes(data, policy=default)} == set(map(str.lower, message))
+    for field, people in {"From": _people[:1], "To": _people[1:3], "Cc": _people[3:]}.items():
+        called = [(names.get(one, "").strip(" "), one) for one in people]
+        assert people_of(data, field) == called
+    parts = [part for part in message.walk() if not part.is_multipart()]
+    assert len(parts) == 2 + len(files)
+    assert all({name.lower() for name in part} <= _OF_A_PART for part in parts)

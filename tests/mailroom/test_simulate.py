@@ -6,8 +6,8 @@ import pytest
 
 from engine.events import AutoReply, Bounce, Reply
 from engine.model import Message
+from mailroom.heard import read_event
 from mailroom.simulate import Deed, answer_to
-from mailroom.wire import read_event
 from tests.doubles import MONDAY
 from tests.makers import SAM
 

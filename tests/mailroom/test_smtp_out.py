@@ -633,6 +633,110 @@ def test_a_copy_takes_one_plain_address(field, address, plain):
     assert plain.connections == 0
 
 
+# --- several readers, of whom some live here ---
+
+OLE, PER = "ole@nordic.example", "per@nordic.example"
+
+
+def rcpts(server: SmtpServer) -> list[str]:
+    return [verb.removeprefix("RCPT TO:") for verb in server.verbs if verb.startswith("RCPT")]
+
+
+def test_everybody_whom_it_is_to_gets_it(plain):
+    with transport(plain) as carrier:
+        carrier.send(letter(also_to=(OLE, PER, "IDA@nordic.example"), **COPIES), Gate())
+
+    [taken] = plain.accepted
+    assert (taken.to, taken.copies[:2]) == ("<ida@nordic.example>", (f"<{OLE}>", f"<{PER}>"))
+    assert len(taken.copies) == 5
+    assert message_from_bytes(taken.data)["To"].split() == [
+        "ida@nordic.example,",
+        f"{OLE},",
+        f"{PER},",
+        "IDA@nordic.example",
+    ]
+
+
+def test_who_is_named_second_and_refused_does_not_stop_it_and_is_told(plain):
+    plain.faults["RCPT"] = refuse(OLE, words="550 5.1.1 no such user")
+    with transport(plain) as carrier:
+        answer = carrier.send(letter(also_to=(OLE, PER)), Gate())
+
+    assert isinstance(answer, Sent)
+    assert answer.refused == {OLE: "550 5.1.1 no such user"}
+    assert (
+        answer.note == f"250 2.0.0 Ok: queued as Q1; the answer to RCPT for {OLE} was 550 5.1.1 no such user"
+    )
+    assert plain.accepted[0].copies == (f"<{PER}>",)
+
+
+def test_who_lives_here_is_not_carried_to_but_stands_in_the_letter(plain):
+    inside = frozenset({"ida@nordic.example", "crm@acme.example"})
+    with transport(plain) as carrier:
+        carrier.send(letter(to="Ida@Nordic.example", also_to=(OLE,), inside=inside, **COPIES), Gate())
+
+    assert rcpts(plain) == [f"<{OLE}>", "<kim@acme.example>", "<ola@acme.example>"]
+    assert message_from_bytes(plain.accepted[0].data)["To"].split() == ["Ida@Nordic.example,", OLE]
+
+
+def test_when_whom_it_is_to_lives_here_nobody_elses_refusal_stops_it(plain):
+    plain.faults["RCPT"] = refuse(OLE)
+    with transport(plain) as carrier:
+        answer = carrier.send(letter(also_to=(OLE, PER), inside=frozenset({"ida@nordic.example"})), Gate())
+
+    assert isinstance(answer, Sent)
+    assert list(answer.refused) == [OLE]
+    assert plain.accepted[0].to == f"<{PER}>"
+
+
+@pytest.mark.parametrize("opens", [True, False])
+def test_when_nobody_out_there_is_known_nothing_is_handed_over(opens, plain):
+    plain.faults["RCPT"] = refuse(OLE)
+    with transport(plain) as carrier:
+        answer = carrier.send(
+            letter(also_to=(OLE,), inside=frozenset({"ida@nordic.example"})), gate := Gate(opens)
+        )
+        assert carrier.send(letter(), Gate())
+
+    assert gate.asked == 1
+    if opens:
+        assert answer == Sent(
+            f"the answer to RCPT for {OLE} was 550 5.1.1 no such user", {OLE: "550 5.1.1 no such user"}
+        )
+    else:
+        assert answer == Withdrawn()
+    assert [taken.to for taken in plain.accepted] == ["<ida@nordic.example>"]
+
+
+def test_when_nobody_out_there_gets_it_now_it_goes_later(plain):
+    plain.faults["RCPT"] = refuse(OLE, words="450 4.2.0 greylisted")
+    with (
+        transport(plain) as carrier,
+        pytest.raises(TemporaryFailure, match=f"RCPT for {OLE} was 450 4.2.0 greylisted"),
+    ):
+        carrier.send(letter(also_to=(OLE,), inside=frozenset({"ida@nordic.example"})), gate := Gate())
+
+    assert gate.asked == 0
+    assert plain.accepted == []
+
+
+def test_a_letter_for_copies_only_goes_to_them(plain):
+    with transport(plain) as carrier:
+        carrier.send(letter(to="", bcc=("crm@acme.example",)), Gate())
+
+    [taken] = plain.accepted
+    assert (taken.to, taken.copies) == ("<crm@acme.example>", ())
+    assert b"crm" not in taken.data
+
+
+@pytest.mark.parametrize("field", ["also_to", "reply_to"])
+def test_every_further_address_is_a_plain_one(field, plain):
+    with transport(plain) as carrier, pytest.raises(PermanentFailure, match="plain address"):
+        carrier.send(letter(**{field: (OLE, "a@b.example\r\nRSET")}), Gate())
+
+    assert plain.connections == 0
+
+
 @pytest.mark.parametrize("tls", ["none", "starttls"])
 def test_a_large_letter_arrives_whole_and_the_gate_is_asked_right_before_the_dot(tls, authority, ca_file):
     content = b"\r\n.\r\nRSET\r\n" * 200_000

@@ -40,7 +40,7 @@ class Folder:
         path.mkdir(exist_ok=True)
         self.path = path
         self.environment: dict[str, str] = {}
-        self.port = _free_port()
+        self.port = free_port()
         (path / "seconds.yaml").write_text(SEQUENCE)
         (path / "config.yaml").write_text(
             json.dumps(  # JSON is YAML
@@ -141,6 +141,6 @@ class Folder:
         return found
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])

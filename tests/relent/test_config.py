@@ -1,15 +1,20 @@
 """config.yaml: what it says, and what is wrong with it."""
 
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from engine.errors import ConfigError
-from relent.assemble import assemble, check_listening, sender, verifier
+from engine.keys import Keyring
+from relent.assemble import House, assemble, check_listening, sender, verifier
 from relent.config import load_config
 from relent.first_day import set_up
+from tests.doubles import FrozenClock
 from tests.makers import SECRET
 
 
@@ -69,7 +74,7 @@ COMPLAINTS = {
     "databse: {url: x}": 'unknown key databse. Did you mean "database"?',
     "webhooks: {secret: x}": 'unknown key webhooks.secret. Did you mean "secrets"?',
     "mailbox: {smtp: {hots: x}}": 'unknown key mailbox.smtp.hots. Did you mean "host"?',
-    "server: {zzz: 1}": "Known here: host, port, public_url, api_keys.",
+    "server: {zzz: 1}": "Known here: host, port, public_url, api_keys, domains, rate.",
     "webhooks: {tolerance: soon}": 'webhooks.tolerance: "soon" is no duration',
     "webhooks: {max_body: big}": 'webhooks.max_body: "big" is no size',
     "dispatch: {batch: 0}": "dispatch.batch",
@@ -125,17 +130,72 @@ def test_a_complaint_about_a_secret_does_not_tell_it(tmp_path):
     assert "hunter2" not in repr(config)
 
 
+@contextmanager
+def _assembled(folder: Path, server: str) -> Iterator[House]:
+    house = assemble(load_config(_config(folder, f"server: {server}\n")))
+    try:
+        yield house
+    finally:
+        house.store.close()
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "relent.example"])
 def test_beyond_this_machine_only_with_a_key(tmp_path, host):
-    closed = load_config(_config(tmp_path, f"server: {{host: '{host}'}}\n"))
-    with pytest.raises(ConfigError, match="api_keys"):
-        check_listening(closed)
-    check_listening(load_config(_config(tmp_path, f"server: {{host: '{host}', api_keys: [key]}}\n")))
+    with (
+        _assembled(tmp_path, f"{{host: '{host}'}}") as house,
+        pytest.raises(ConfigError, match="api_keys"),
+    ):
+        check_listening(house)
+    with _assembled(tmp_path, f"{{host: '{host}', api_keys: [key]}}") as house:
+        check_listening(house)
+
+
+def test_a_key_that_somebody_made_is_one_until_it_is_revoked(tmp_path):
+    with _assembled(tmp_path, "{host: 0.0.0.0}") as house:
+        ring = Keyring(store=house.store, clock=house.clock)
+        made = ring.make("ours")
+        check_listening(house)
+
+        ring.revoke(made.key.id)
+
+        with pytest.raises(ConfigError, match="relent key create"):
+            check_listening(house)
+
+
+def test_a_key_that_has_expired_is_none(tmp_path):
+    with _assembled(tmp_path, "{host: 0.0.0.0}") as house:
+        now = house.clock.now()
+        Keyring(store=house.store, clock=house.clock).make("ours", expires_at=now + timedelta(days=1))
+
+        later = replace(house, clock=FrozenClock(now + timedelta(days=2)))
+
+        with pytest.raises(ConfigError, match="api_keys"):
+            check_listening(later)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
 def test_on_this_machine_without(tmp_path, host):
-    check_listening(load_config(_config(tmp_path, f"server: {{host: '{host}'}}\n")))
+    with _assembled(tmp_path, f"{{host: '{host}'}}") as house:
+        check_listening(house)
+
+
+def test_an_empty_key_is_told_of(tmp_path):
+    with pytest.raises(ConfigError, match=r"server\.api_keys: one of them is empty"):
+        load_config(_config(tmp_path, "server: {api_keys: ['']}\n"))
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [("[]", ()), ("acme.example", ("acme.example",)), ("[ACME.example, acme.example]", ("acme.example",))],
+)
+def test_domains_are_a_list_or_one(tmp_path, written, read):
+    assert load_config(_config(tmp_path, f"server: {{domains: {written}}}\n")).server.domains == read
+
+
+@pytest.mark.parametrize("written", ["[no domain]", "['@']", "['a..b']", "['sam@acme.example']", "['']"])
+def test_what_is_no_domain_is_told_of(tmp_path, written):
+    with pytest.raises(ConfigError, match="is no domain"):
+        load_config(_config(tmp_path, f"server: {{domains: {written}}}\n"))
 
 
 def test_a_password_never_travels_in_the_clear(tmp_path):

@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 
 from engine.approve import resume
 from engine.brake import suppress
+from engine.calls import WAITS, Answer, Rests
 from engine.dispatch import dispatch_due
-from engine.errands import WAITS, Answer, LeftToAHuman, NotOurs, Ran, Rests, TriesAgain, done, retry, run_next
+from engine.errands import LeftToAHuman, NotOurs, Ran, TriesAgain, done, retry, run_next
 from engine.errors import ConfigError, NotFound, Refused
 from engine.label import label_reply
 from engine.react import react

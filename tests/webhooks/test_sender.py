@@ -1,5 +1,6 @@
 """We knock at somebody's door: signed, only where we may go, and never for longer than agreed."""
 
+import base64
 import json
 import socket
 import ssl
@@ -13,9 +14,9 @@ from ipaddress import ip_network
 
 import pytest
 import trustme
-from svix.webhooks import Webhook
+from svix.webhooks import Webhook, WebhookVerificationError
 
-from engine.errands import Answer, Call
+from engine.calls import Answer, Call
 from tests.makers import SECRET
 from webhooks.sender import Sender, may_be_called
 from webhooks.signature import Verifier, decode_secret
@@ -556,3 +557,41 @@ def test_the_clear_is_not_taken_for_the_encrypted():
         answer = post(endpoint.url.replace("http:", "https:"), patience=0.5)
     assert answer.status is None
     assert endpoint.asked == []
+
+
+# --- for one who has a secret of their own ---
+
+
+def test_it_is_signed_with_all_of_theirs_and_none_of_ours():
+    first, second = (
+        decode_secret("whsec_" + base64.b64encode(letter * 32).decode()) for letter in (b"1", b"2")
+    )
+    with Endpoint(says(204)) as endpoint:
+        call = Call(id="msg_1", url=endpoint.url, body=BODY, secrets=(first, second))
+        Sender(secret=KEY, allow=HOME).post(call, datetime.now(UTC))
+
+    headers = headers_of(endpoint.asked[0])
+    assert {headers["svix-id"], headers["webhook-id"]} == {"msg_1"}
+    assert headers["svix-signature"] == headers["webhook-signature"]
+    for secret in (first, second):
+        Webhook(base64.b64encode(secret).decode()).verify(BODY, headers)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(SECRET).verify(BODY, headers)
+
+
+def test_whose_secret_is_there_needs_none_of_the_configuration():
+    with Endpoint(says(204)) as endpoint:
+        call = Call(id="msg_1", url=endpoint.url, body=BODY, secrets=(KEY,))
+        assert Sender(secret=None, allow=HOME).post(call, datetime.now(UTC)).is_yes
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("Host", "x.test"), ("X-Token", "a\r\nHost: x.test"), ("svix-id", "msg_2"), ("X:", "a")],
+)
+def test_no_header_of_theirs_speaks_for_us_however_it_came_there(name, value):
+    with Endpoint(says(204)) as endpoint:
+        call = Call(id="msg_1", url=endpoint.url, body=BODY, headers={name: value})
+        answer = Sender(secret=KEY, allow=HOME).post(call, datetime.now(UTC))
+    assert "headers cannot be sent" in answer.words
+    assert endpoint.visits == 0
