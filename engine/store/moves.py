@@ -6,12 +6,12 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, Update, insert, update
+from sqlalchemy import ColumnElement, Connection, Row, Table, Update, delete, insert, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningInsert
 
-from engine.states import Move
-from engine.store.tables import audit, draft, enrollment
+from engine.states import DRAFT_ENDS, Move
+from engine.store.tables import audit, draft, draft_label, enrollment
 
 
 @cache
@@ -51,7 +51,14 @@ class Desk:
         values |= {"state": move.target, "updated_at": self.now}
         rows = self.db.execute(guarded.values(**values).returning(*table.c)).all()
         self.note(table, move.name, rows, why)
+        if table is draft and move.target in DRAFT_ENDS:
+            self._unlist([row.id for row in rows if row.labels])
         return rows
+
+    def _unlist(self, ended: Sequence[str]) -> None:
+        """By their labels only what lives is listed, however many have lived."""
+        if ended:
+            self.db.execute(delete(draft_label).where(draft_label.c.draft_id.in_(ended)))
 
     def insert_once(self, table: Table, *, twin: tuple[str, ...] = (), **values: Any) -> Sequence[Row[Any]]:
         """No row comes back when it stood there already. A twin that is just being inserted is waited for.
