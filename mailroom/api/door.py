@@ -7,6 +7,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -33,6 +34,7 @@ log = logging.getLogger("relent.api")
 T = TypeVar("T")
 
 _SLOWEST_BODY = 60.0
+_PATIENCE = 5.0  #: with what comes after the answer is known
 _MOST_FIELDS = 200
 _LONGEST_KEY = 256
 _MOST_ISSUES = 50
@@ -79,6 +81,8 @@ class Api:
         request = Request(scope, receive)
         try:
             response = await self._respond(request)
+            if response.status_code != 401:
+                await self._hear_out(request)
         except ClientDisconnect:
             return
         if request.method == "HEAD":
@@ -113,6 +117,21 @@ class Api:
         _permit(caller, endpoint)
         body = await self._body(request) if endpoint.body else b""
         return await self._in_a_thread(self._tell, request, endpoint, found.path, caller, body)
+
+    async def _hear_out(self, request: Request) -> None:
+        """To the end, within reason: who is hung up on while speaking may never hear the answer, or when to ask again.
+
+        A stranger is not listened to, and who waits to be asked for a body is not asked.
+        """
+        said = request.headers.keys()
+        if "expect" in said or not {"content-length", "transfer-encoding"}.intersection(said):
+            return
+        heard = 0
+        with suppress(RuntimeError), anyio.move_on_after(_PATIENCE):  # RuntimeError: it was read to its end
+            async for chunk in request.stream():
+                heard += len(chunk)
+                if heard > self._desk.max_body:
+                    return
 
     async def _in_a_thread(self, deed: Callable[..., T], *args: Any) -> T:
         return await run_sync(partial(deed, *args), limiter=self._threads)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import anyio
 import httpx2 as httpx
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -89,6 +90,39 @@ def test_the_body_of_a_stranger_is_not_read(stranger: TestClient) -> None:
         raise AssertionError("somebody reads it")
 
     told(stranger.post("/v0/inboxes", content=endless()), 401, "missing_authorization")
+
+
+@pytest.mark.parametrize("path", ["/v0/nothing/here", "/v0/auth/me", "/v0/echo"])
+def test_who_has_a_key_is_heard_out_so_that_they_hear_the_answer(house: House, path: str) -> None:
+    """Who is hung up on in the middle of a sentence sees a broken connection, and the SDK does not ask again."""
+    left = [b"x" * 100 for _ in range(5)]
+
+    def body() -> Iterator[bytes]:
+        while left:
+            yield left.pop()
+
+    api = Api(desk(house), Dialect(endpoints=[_echo()]))
+    client = TestClient(api, headers={"Authorization": f"Bearer {KEY}"})
+    answer = client.post(path, content=body(), headers={"Content-Type": "text/plain"})
+    assert answer.status_code == (415 if path == "/v0/echo" else 404)
+    assert not left
+
+
+def test_nobody_is_heard_out_for_ever(house: House) -> None:
+    heard, answered = [], []
+
+    async def receive() -> dict[str, Any]:
+        heard.append(100)
+        return {"type": "http.request", "body": b"x" * 100, "more_body": True}
+
+    async def send(message: Any) -> None:
+        answered.append(message)
+
+    head = [(b"authorization", f"Bearer {KEY}".encode()), (b"transfer-encoding", b"chunked")]
+    scope = {"type": "http", "method": "POST", "path": "/v0/nothing", "query_string": b"", "headers": head}
+    anyio.run(Api(replace(desk(house), max_body=300), Dialect(endpoints=[_echo()])), scope, receive, send)
+    assert answered[0]["status"] == 404
+    assert sum(heard) == 400
 
 
 def test_without_any_key_it_is_open_to_this_machine_and_to_no_web_page(house: House) -> None:
