@@ -6,15 +6,13 @@ What AgentMail has no name for is told under a name of ours, in the same envelop
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal
-
-from typing_extensions import TypedDict
+from typing import Any
 
 from engine import model
 from engine.store.letters import Conversation
 from engine.store.outbox import Telling
 from mailroom import wire
-from mailroom.wire import Message, Moment, ThreadItem, moment
+from mailroom.wire import moment
 
 _LONGEST = 1024**2  #: above it the words are left out, and must be fetched
 
@@ -28,86 +26,6 @@ _PAYLOADS = {
     "message.rejected": "reject",
     "message.opened": "open",
 }
-
-
-class _Event(TypedDict):
-    type: Literal["event"]
-    event_id: str
-
-
-class MessageReceived(_Event):
-    event_type: Literal[
-        "message.received",
-        "message.received.spam",
-        "message.received.blocked",
-        "message.received.unauthenticated",
-    ]
-    message: Message
-    thread: ThreadItem
-
-
-class About(TypedDict):
-    """Which message an event is about."""
-
-    inbox_id: str
-    thread_id: str
-    message_id: str
-    timestamp: Moment
-
-
-class Send(About):
-    recipients: list[str]
-
-
-class Recipient(TypedDict):
-    address: str
-    status: str
-
-
-class Bounce(About):
-    type: str
-    sub_type: str
-    recipients: list[Recipient]
-
-
-class Complaint(About):
-    type: str
-    sub_type: str
-    recipients: list[str]
-
-
-class Reject(About):
-    reason: str
-
-
-class MessageSent(_Event):
-    event_type: Literal["message.sent"]
-    send: Send
-
-
-class MessageDelivered(_Event):
-    event_type: Literal["message.delivered"]
-    delivery: Send
-
-
-class MessageBounced(_Event):
-    event_type: Literal["message.bounced"]
-    bounce: Bounce
-
-
-class MessageComplained(_Event):
-    event_type: Literal["message.complained"]
-    complaint: Complaint
-
-
-class MessageRejected(_Event):
-    event_type: Literal["message.rejected"]
-    reject: Reject
-
-
-class MessageOpened(_Event):
-    event_type: Literal["message.opened"]
-    open: About
 
 
 # --- told to our subscribers ---
