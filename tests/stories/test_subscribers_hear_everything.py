@@ -408,6 +408,23 @@ def test_whoever_was_thought_dead_changes_nothing_when_it_comes_back(store, cloc
     assert log(store, clock)[0]["state"] == "delivered"
 
 
+def test_whoever_was_thought_dead_takes_it_out_of_nobody_elses_hands(store, clock, hears, happens):
+    hears()
+    happens()
+    with store.transaction(clock.now(), "a hand") as ledger:
+        (due,) = ledger.outbox.due(1, but_not=(), only_well=False)
+        first = ledger.outbox.take(due, until=clock.now() + A_MINUTE)
+    clock.pass_(2 * A_MINUTE)
+    with store.transaction(clock.now(), "another") as ledger:
+        (due,) = ledger.outbox.due(1, but_not=(), only_well=False)
+        second = ledger.outbox.take(due, until=clock.now() + A_MINUTE)
+    later = clock.now() + DAY
+    with store.transaction(clock.now(), "the first hand") as ledger:
+        assert not ledger.outbox.postpone(first, later, "no", status=500, tries=first.tries)
+    with store.transaction(clock.now(), "the other") as ledger:
+        assert ledger.outbox.postpone(second, later, "no", status=500, tries=second.tries)
+
+
 def test_what_nobody_ever_comes_back_from_ends(store, clock, hears, happens, turns):
     hears()
     happens()
