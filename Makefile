@@ -47,5 +47,5 @@ clean:  ## take away what was installed and built
 
 .venv/test: .venv/python pyproject.toml constraints.txt
 	@echo "Setting up .venv with what the tests need, once ..."
-	@$(PIP) --editable '.[test,postgres]'
+	@$(PIP) --editable '.[test,postgres,redis]'
 	@touch $@ .venv/run

@@ -179,6 +179,10 @@ def called_off(draft: Draft, letter: Letter, wait: timedelta, *, ledger: Ledger)
             return shut_in(draft, closed, ledger=ledger)
         if current.approved_sha != current.content_sha:
             return _held(draft, HoldReason.CHANGED, ledger)
+    if brake := ledger.watch.braked():  # it keeps its hour, and its patience
+        if ledger.drafts.put_back(draft, send_at=draft.send_at, why=brake.why, failed=False):
+            return Postponed(draft.id, brake.why)
+        return _ended_meanwhile(draft, ledger)
     why = "the gate was not passed in time"
     if ledger.drafts.put_back(draft, send_at=ledger.now + wait, why=why):
         return Postponed(draft.id, why)

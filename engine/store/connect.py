@@ -19,7 +19,7 @@ from engine.store.ledger import Store
 from engine.store.tables import instance, metadata
 
 #: The newest migration. A test holds it equal to the migrations folder.
-HEAD = "0003"
+HEAD = "0004"
 
 # Every request may want one while the worker has its own; whoever finds none within ten seconds hears "try again".
 _POOL = {"pool_size": 20, "max_overflow": 40, "pool_timeout": 10}

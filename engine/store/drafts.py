@@ -32,6 +32,7 @@ from engine.states import (
 from engine.store.lists import Lists
 from engine.store.moves import Desk
 from engine.store.tables import draft, enclosure, enrollment, inbox, list_entry, suppression, thread
+from engine.store.watch import nobody_brakes
 
 #: Out of everybody's hands.
 NOBODYS: dict[str, Any] = {"claim_token": None, "claim_owner": None, "lease_until": None, "gate_at": None}
@@ -135,7 +136,9 @@ class Drafts:
         late = [draft.c.send_at >= self._desk.now - max_lateness] if max_lateness else []
         due = (
             select(draft.c.id)
-            .where(_is(DraftState.SCHEDULED), draft.c.send_at <= self._desk.now, *late, wanted())
+            .where(
+                _is(DraftState.SCHEDULED), draft.c.send_at <= self._desk.now, *late, wanted(), nobody_brakes()
+            )
             .order_by(draft.c.send_at, draft.c.opener, draft.c.to)
             .limit(at_most)
             .with_for_update(skip_locked=True)
@@ -176,6 +179,7 @@ class Drafts:
                 self._open(claimed.inbox_id),
                 draft.c.recalled.is_(None),
                 wanted(),
+                nobody_brakes(),
                 gate_at=self._desk.now,
                 carrier=carrier,
             )

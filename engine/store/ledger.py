@@ -31,6 +31,7 @@ from engine.store.subscribers import Subscribers
 from engine.store.tables import instance
 from engine.store.threads import Threads
 from engine.store.views import Views
+from engine.store.watch import Watch
 from engine.store.written import Written
 
 log = logging.getLogger("relent.store")
@@ -85,6 +86,7 @@ class Ledger:
         self.outbox = Outbox(desk)
         self.subscribers = Subscribers(desk)
         self.past = Past(desk)
+        self.watch = Watch(desk)
         self.diaries = Diaries(db)
         self.views = Views(db)
         self._db = db

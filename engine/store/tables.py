@@ -82,7 +82,18 @@ instance = Table(  # one row: who we are
     Column("id", Integer, primary_key=True),
     Column("key", LargeBinary, nullable=False),  # what our Message-IDs are made with
     Column("created_at", UtcDateTime, nullable=False),
+    Column("boot", Text),  # stands beside the database as well: a copy, or a backup, has another one
+    Column("braked_at", UtcDateTime),  # nothing leaves while this is set
+    Column("braked_why", Text),
     CheckConstraint("id = 1", name="alone"),
+)
+
+sign = Table(  # of life: who was here last, and what they had to say
+    "sign",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("says", JSON, nullable=False),
 )
 
 inbox = Table(
