@@ -68,7 +68,7 @@ class _Gate:
         hands, asked = self.hands, monotonic()
         carrier = hands.mailbox.name if outside(letter) else INSIDE
         try:
-            with hands.store.transaction(hands.clock.now(), "dispatch") as ledger:
+            with hands.store.transaction(hands.clock.now(), "dispatch", first=True) as ledger:
                 self.full = no_room(self.draft, ledger, in_turn=True)
                 passed = not self.full and ledger.drafts.pass_gate(self.draft, carrier, letter.everybody)
         except SQLAlchemyError as error:

@@ -50,6 +50,10 @@ class Unavailable(RelentError):
     """Something that we need is not there."""
 
 
+class Overwhelmed(Unavailable):
+    """More comes in than can be written down. Nothing of this was kept: send it again soon."""
+
+
 class NotFound(RelentError):
     """Nobody of that name lives here."""
 

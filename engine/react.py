@@ -22,7 +22,8 @@ from engine.states import DraftState, EnrollmentState, HoldReason, StopReason
 from engine.store import Ledger, Reach, Store
 from engine.verdict import ABSENCE, Hold, Stop, absence, stop_scope, verdict
 
-_SOURCE = "agentmail"
+#: Whose events these are, in the book of receipts.
+SOURCE = "agentmail"
 _POLL = 0.005
 #: The line in a sequence's `stop:` that speaks of it.
 _RULE = {
@@ -64,9 +65,7 @@ Reaction = Stopped | Held | Ignored
 def react(event: Event, raw: bytes, *, store: Store, clock: Clock, pace: Pace) -> Reaction:
     """Raises StillSending when a letter was already leaving and does not land in time: it is stopped all the same."""
     with store.transaction(clock.now(), "webhook") as ledger:
-        heard = hear(event, raw, ledger)
-        if heard.home and isinstance(event, Incoming):
-            _keep(event, heard.home, ledger)
+        heard = hear_and_keep(event, raw, ledger)
     wait_for_what_is_in_the_air(heard, store=store, clock=clock, pace=pace)
     return heard.reaction
 
@@ -80,14 +79,23 @@ class Hearing:
     home: str | None = None
 
 
+def hear_and_keep(event: Event, raw: bytes, ledger: Ledger) -> Hearing:
+    """In somebody's transaction; and the letter is kept with the conversation that it belongs to."""
+    heard = hear(event, raw, ledger)
+    if heard.home and isinstance(event, Incoming):
+        ledger.threads.lock([heard.home])
+        ledger.threads.keep(as_message(event, heard.home, ledger.now))
+    return heard
+
+
 def hear(event: Event, raw: bytes, ledger: Ledger) -> Hearing:
     """In somebody's transaction. Whoever ends it well waits for what is in the air, and only then says so."""
-    new = ledger.inbound.note_receipt(_SOURCE, event.id, raw, "hearing")
+    new = ledger.inbound.note_receipt(SOURCE, event.id, raw, "hearing")
     reach = _whom(event, ledger)
     if not new:
         return Hearing(reaction=Ignored("heard before"), reach=reach)
     reaction, concerns_somebody = _respond(event, reach, ledger)
-    ledger.inbound.conclude(_SOURCE, event.id, in_a_word(reaction))
+    ledger.inbound.conclude(SOURCE, event.id, in_a_word(reaction))
     home = (reach.home or _nearest(reach, ledger)) if reach and concerns_somebody else None
     return Hearing(reaction=reaction, reach=reach, home=home)
 
@@ -95,7 +103,7 @@ def hear(event: Event, raw: bytes, ledger: Ledger) -> Hearing:
 def note_unreadable(event_id: str, raw: bytes, why: str, *, store: Store, clock: Clock) -> None:
     """Signed, and we cannot read it: kept, so that a human can, and nothing is lost."""
     with store.transaction(clock.now(), "webhook") as ledger:
-        ledger.inbound.note_receipt(_SOURCE, f"unreadable/{event_id}", raw, f"unreadable: {why}")
+        ledger.inbound.note_receipt(SOURCE, f"unreadable/{event_id}", raw, f"unreadable: {why}")
 
 
 def _whom(event: Event, ledger: Ledger) -> Reach | None:
@@ -335,30 +343,35 @@ def _ids(event: Event) -> list[str]:
     return [event.message_id] if event.message_id else []
 
 
-def _keep(event: Incoming, thread_id: str, ledger: Ledger) -> None:
-    ledger.threads.lock([thread_id])
-    ledger.threads.keep(
-        Message(
-            message_id=event.message_id or f"<{event.id}@unknown>",
-            inbox_id=contact(event.inbox_id),
-            thread_id=thread_id,
-            direction="received",
-            sender=event.sender or "",
-            to=event.to,
-            subject=event.subject,
-            text=event.text,
-            timestamp=ledger.now,
-            in_reply_to=event.in_reply_to,
-            references=event.references,
-            labels=("received", "unread"),
-        )
+def as_message(event: Incoming, thread_id: str, now: datetime) -> Message:
+    """As it is kept."""
+    return Message(
+        message_id=event.message_id or f"<{event.id}@unknown>",
+        inbox_id=contact(event.inbox_id),
+        thread_id=thread_id,
+        direction="received",
+        sender=event.sender or "",
+        to=event.to,
+        subject=event.subject,
+        text=event.text,
+        timestamp=now,
+        in_reply_to=event.in_reply_to,
+        references=event.references,
+        labels=("received", "unread"),
     )
+
+
+def may_be_in_the_air(heard: Hearing) -> bool:
+    """Is a letter leaving to whoever is to be told "stopped"? What was heard before may have been told too soon."""
+    if heard.reach is None:
+        return False
+    return not isinstance(heard.reaction, Stopped) or bool(heard.reaction.in_the_air)
 
 
 def wait_for_what_is_in_the_air(heard: Hearing, *, store: Store, clock: Clock, pace: Pace) -> None:
     """Whoever is told "stopped" must not get one more letter: so do not say it while one is leaving."""
-    reach, reaction = heard.reach, heard.reaction
-    if reach is None or (isinstance(reaction, Stopped) and not reaction.in_the_air):
+    reach = heard.reach
+    if reach is None or not may_be_in_the_air(heard):
         return
     until = monotonic() + pace.ack_wait.total_seconds()
     while True:

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
+from starlette.types import Message, Receive, Scope, Send
 
 from engine.errors import (
     BadSignature,
@@ -34,7 +35,7 @@ from mailroom.api.table import AGENTMAIL, described
 from relent import __version__
 from relent.assemble import House, desk, verifier
 from relent.worker import Worker, WorkerThread
-from webhooks.receiver import Receiver
+from webhooks.receiver import Means, Receiver
 
 log = logging.getLogger("relent.web")
 
@@ -59,6 +60,10 @@ _FIX = {
     503: "Send the same request again after the time in Retry-After.",
 }
 _DOCS = "docs/webhooks.md"
+#: With a slash or without: a redirect is a failure to whoever sends webhooks.
+HOOKS = frozenset({"/webhooks/agentmail", "/webhooks/agentmail/"})
+_HEARD: Message = {"type": "http.response.start", "status": 204, "headers": []}
+_NOTHING_MORE: Message = {"type": "http.response.body", "body": b""}
 _NOTE_USES_EVERY = 60.0
 _TOO_LONG_AGO = timedelta(seconds=30)
 
@@ -82,12 +87,11 @@ def create_app(house: House, *, with_worker: bool = True) -> Starlette:
                     if worker is not None:
                         await run_in_threadpool(worker.__exit__)
                     await run_in_threadpool(_note_uses_now, table.keys)
+                    await run_in_threadpool(hook.close)
 
-    hear, agentmail = _webhook(house), Api(table, AGENTMAIL)
+    hook, agentmail = Hook(house), Api(table, AGENTMAIL)
     routes = [
-        Route("/webhooks/agentmail", hear, methods=["POST"]),
-        # a redirect is a failure to whoever sends webhooks
-        Route("/webhooks/agentmail/", hear, methods=["POST"]),
+        *(Route(path, hook, methods=["POST"]) for path in HOOKS),
         Mount("/v0", agentmail),
         Route("/v0", agentmail),
         Mount("/api/v1", Api(table, agentpost.AGENTPOST)),
@@ -97,7 +101,7 @@ def create_app(house: House, *, with_worker: bool = True) -> Starlette:
         Route("/readyz", _readyz(house, worker.worker if worker else None), methods=["GET"]),
     ]
     handlers: dict[Any, Any] = {HTTPException: _http_error, RelentError: _relent_error, Exception: _our_fault}
-    app = Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
+    app = _Doors(hook, routes=routes, exception_handlers=handlers, lifespan=lifespan)
     app.router.redirect_slashes = False
     return app
 
@@ -116,28 +120,63 @@ def _note_uses_now(keys: Keyring) -> None:
         log.warning("the database did not take when keys were used last: %s", error)
 
 
-def _webhook(house: House) -> Any:
-    receiver = Receiver(
-        verifier=verifier(house.config),
-        mailbox=house.mailbox,
-        store=house.store,
-        clock=house.clock,
-        pace=house.pace,
-        max_body=house.config.webhooks.max_body,
-    )
+class Hook:
+    """Where a mailbox elsewhere tells us that somebody answered."""
 
-    async def hear(request: Request) -> Response:
+    def __init__(self, house: House) -> None:
+        self._refusals = house.refusals
+        self._receiver = Receiver(
+            Means(
+                verifier=verifier(house.config),
+                mailbox=house.mailbox,
+                store=house.store,
+                clock=house.clock,
+                pace=house.pace,
+                max_body=house.config.webhooks.max_body,
+            )
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            return await receiver.receive(request)
-        except (BadSignature, UnreadableEvent):
-            house.refusals.count()
-            raise
-        except HTTPException as error:
-            if error.status_code < 500:  # ours are not refusals
-                house.refusals.count()
-            raise
+            await self._receiver.receive(scope, receive)
+        except Exception as error:  # noqa: BLE001 (whatever it is, somebody waits for an answer)
+            answer = await self._refusal(error)
+            await answer(scope, receive, send)
+        else:
+            await send(_HEARD)
+            await send(_NOTHING_MORE)
 
-    return hear
+    def close(self) -> None:
+        self._receiver.close()
+
+    async def _refusal(self, error: Exception) -> Response:
+        nobody = Request({"type": "http"})
+        match error:
+            case BadSignature() | UnreadableEvent():
+                self._refusals.count()
+                return await _relent_error(nobody, error)
+            case HTTPException():
+                if error.status_code < 500:  # ours are not refusals
+                    self._refusals.count()
+                return await _http_error(nobody, error)
+            case RelentError():
+                return await _relent_error(nobody, error)
+        log.error("our own mistake: a webhook was not heard", exc_info=error)
+        return await _our_fault(nobody, error)
+
+
+class _Doors(Starlette):
+    """Thousands may answer in one second: whoever does so comes in by a door of their own."""
+
+    def __init__(self, hook: Hook, **more: Any) -> None:
+        super().__init__(**more)
+        self._hook = hook
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] in HOOKS and scope["method"] == "POST":
+            await self._hook(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
 
 async def _healthz(_: Request) -> Response:

@@ -127,6 +127,8 @@ def _sqlite(url: str) -> Engine:
             "journal_mode=WAL",
             "synchronous=FULL",  # with NORMAL a power loss may undo an acknowledged cancel
             "foreign_keys=ON",
+            "wal_autocheckpoint=8000",
+            "cache_size=-8000",
         ):
             dbapi.execute(f"PRAGMA {pragma}").close()
 

@@ -1,11 +1,11 @@
 """One transaction's view of everything; and the one verb that reaches across all shelves: call back."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from threading import Lock
+from threading import Condition
 from time import sleep
 from typing import TypeVar
 
@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from engine.model import Draft, Enrollment, Thread
 from engine.states import DraftState, StopReason
+from engine.store.answers import Answers
 from engine.store.arrivals import Arrivals
 from engine.store.diaries import Diaries
 from engine.store.drafts import Drafts
@@ -87,9 +88,22 @@ class Ledger:
         self.subscribers = Subscribers(desk)
         self.past = Past(desk)
         self.watch = Watch(desk)
+        self.answers = Answers(desk)
         self.diaries = Diaries(db)
         self.views = Views(db)
         self._db = db
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """What fails in here is undone alone."""
+        with self._db.begin_nested():
+            yield
+
+    def tell_of(self, cancelled: Collection[str], stopped: Collection[str], reason: StopReason) -> None:
+        """The same for drafts and enrollments that were called back by their names."""
+        if self.outbox.wants("followup.cancelled") or self.outbox.wants("enrollment.stopped"):
+            drafts = [found for each in cancelled if (found := self.drafts.get(each))]
+            self._tell(drafts, list(stopped), reason)
 
     def instance_key(self) -> bytes:
         """What our Message-IDs are made with."""
@@ -191,12 +205,17 @@ class Store:
     def __init__(self, database: Engine) -> None:
         self.database = database
         # SQLite has one writer at a time: better that ours stand in line here than poll the file for a lock.
-        self._turn = Lock() if database.dialect.name == "sqlite" else None
+        self._turn = Turnstile() if database.dialect.name == "sqlite" else None
+
+    @property
+    def waits_for_rows(self) -> bool:
+        """May a transaction have to wait for another one in its middle? On SQLite it waits before it begins."""
+        return self._turn is None
 
     @contextmanager
-    def transaction(self, now: datetime, by: str) -> Iterator[Ledger]:
-        """All of it, or nothing of it. `by` signs the audit log."""
-        with self._in_turn(), self.database.begin() as db:
+    def transaction(self, now: datetime, by: str, *, first: bool = False) -> Iterator[Ledger]:
+        """All of it, or nothing of it. `by` signs the audit log. `first`: a letter waits at its gate for this."""
+        with self._in_turn(first), self.database.begin() as db:
             yield Ledger(db, now, by)
 
     def insist(
@@ -222,9 +241,39 @@ class Store:
         self.database.dispose()
 
     @contextmanager
-    def _in_turn(self) -> Iterator[None]:
+    def _in_turn(self, first: bool) -> Iterator[None]:
         if self._turn is None:
             yield
         else:
-            with self._turn:
+            with self._turn.passed(first):
                 yield
+
+
+class Turnstile:
+    """One goes through at a time; and before all who wait those who may go first."""
+
+    def __init__(self) -> None:
+        self._free = Condition()
+        self._taken = False
+        self._privileged = 0
+
+    @contextmanager
+    def passed(self, first: bool) -> Iterator[None]:
+        self._enter(first)
+        try:
+            yield
+        finally:
+            self._leave()
+
+    def _enter(self, first: bool) -> None:
+        with self._free:
+            self._privileged += first
+            while self._taken or (self._privileged and not first):
+                self._free.wait()
+            self._privileged -= first
+            self._taken = True
+
+    def _leave(self) -> None:
+        with self._free:
+            self._taken = False
+            self._free.notify_all()

@@ -33,7 +33,7 @@ def letter(row: Row[Any]) -> Message:
     return Message(**fields | {name: tuple(fields[name]) for name in lists} | {"attachments": enclosed})
 
 
-def _with_one_more(so_far: Row[Any], new: Message) -> dict[str, Any]:
+def with_one_more(so_far: Any, new: Message) -> dict[str, Any]:
     """What a conversation says of itself, after this letter. What nobody sees changes nothing that somebody sees."""
     position = {"last_position": so_far.last_position + 1}
     if new.hidden and so_far.message_count and not so_far.hidden:
@@ -234,7 +234,7 @@ class Threads:
         if not self._desk.insert_once(message, twin=twin, **values):
             return False
         self._db.execute(
-            update(thread).where(thread.c.id == new.thread_id).values(**_with_one_more(so_far, new))
+            update(thread).where(thread.c.id == new.thread_id).values(**with_one_more(so_far, new))
         )
         self.find_by_labels([new])
         return True

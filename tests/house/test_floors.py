@@ -13,7 +13,8 @@ PACKAGES = {"engine", "relent"} | WINGS
 
 #: Rooms of the ground floor, by floor. A room may import what lies below it, and never its own floor.
 FLOORS = {
-    12: {"engine.errands", "engine.dispatch", "engine.post", "engine.receive"},
+    13: {"engine.scribe"},
+    12: {"engine.errands", "engine.dispatch", "engine.post", "engine.receive", "engine.chorus"},
     11: {
         "engine.enroll",
         "engine.approve",

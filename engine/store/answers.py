@@ -1,0 +1,397 @@
+"""The answers' shelf: what many people are about who answer at one moment, and all that their answers stop.
+
+Each verb is one sentence for all of them, in the driver's own words: so it costs little more than for one, and they share
+what is dear, the way to the database and its commit. What is decided in between is for `engine.chorus` to say.
+"""
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from json.encoder import encode_basestring_ascii
+from typing import Any
+
+from engine.ids import FOLLOW_UP, follow_up_label
+from engine.model import Message
+from engine.states import CANCEL, DRAFT_ENDS, STOP, EnrollmentState
+from engine.store.moves import Desk
+from engine.store.tables import UtcDateTime
+from engine.store.threads import with_one_more
+
+_TIME = UtcDateTime()
+
+# --- what is asked ---
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """A conversation, and what it says of itself."""
+
+    id: str
+    inbox_id: str
+    contact: str
+    enrollment_id: str | None
+    last_position: int
+    message_count: int
+    size: int
+    hidden: str | None
+    senders: list[str]
+    recipients: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """Somebody's time in a sequence."""
+
+    id: str
+    state: str
+    version: str
+    company: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A draft that has not had its end."""
+
+    id: str
+    state: str
+    enrollment_id: str | None
+    thread_id: str
+    inbox_id: str
+    has_labels: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Of one event: what came in, and what became of it."""
+
+    event_id: str
+    verdict: str
+    raw: bytes
+
+
+class _Sentence:
+    """One sentence of SQL, as each of the two databases wants it.
+
+    `{?}` stands for one value, `{in}` for a list of them; rows with `{lock}` nobody else moves until the commit, and
+    with `{free}` only those come that nobody else is moving.
+    """
+
+    def __init__(self, text: str) -> None:
+        words = {"?": "?", "in": "IN (SELECT value FROM json_each(?))", "lock": "", "free": ""}
+        theirs = {"?": "%s", "in": "= ANY(%s)", "lock": "FOR UPDATE", "free": "FOR UPDATE SKIP LOCKED"}
+        self._said = {"sqlite": _put(words, text), "postgresql": _put(theirs, text)}
+
+    def by(self, dialect: str) -> str:
+        return self._said[dialect]
+
+
+def _put(words: Mapping[str, str], text: str) -> str:
+    for name, word in words.items():
+        text = text.replace(f"{{{name}}}", word)
+    return " ".join(text.split())
+
+
+def _states(states: Iterable[str]) -> str:
+    return "(" + ", ".join(f"'{state}'" for state in sorted(states)) + ")"
+
+
+_TALKS = _Sentence(
+    """SELECT id, inbox_id, contact, enrollment_id, last_position, message_count, size, hidden, senders, recipients
+    FROM thread WHERE id {in} OR contact {in} ORDER BY id {free}"""
+)
+_WHOSE = _Sentence("SELECT id, contact FROM thread WHERE id {in} OR contact {in}")
+_LIVES = _Sentence("SELECT id, state, version, company FROM enrollment WHERE id {in} ORDER BY id {lock}")
+_WAITING = _Sentence(
+    f"""SELECT id, state, enrollment_id, thread_id, inbox_id, CAST(labels AS TEXT) <> '[]' FROM draft
+    WHERE (enrollment_id {{in}} OR thread_id {{in}}) AND state NOT IN {_states(DRAFT_ENDS)} ORDER BY id {{lock}}"""
+)
+_LABELS = _Sentence("SELECT thread_id, label FROM thread_label WHERE thread_id {in}")
+_KNOWN = _Sentence(
+    """SELECT event_id FROM inbound_event WHERE source = {?} AND event_id {in}
+    UNION ALL SELECT message_id FROM inbound_message WHERE inbox_id {in} AND message_id {in}
+    UNION ALL SELECT message_id FROM message WHERE inbox_id {in} AND message_id {in}
+    UNION ALL SELECT message_id FROM draft WHERE message_id {in}
+    UNION ALL SELECT id FROM inbox WHERE id {in}"""
+)
+_VERSIONS = _Sentence("SELECT id FROM sequence_version")
+_COLLEAGUES = _Sentence(
+    """SELECT id, company FROM enrollment
+    WHERE company {in} AND version {in} AND (state = 'active' OR state = 'paused')"""
+)
+
+# --- what is said ---
+
+_STOP = _Sentence(
+    f"""UPDATE enrollment SET state = '{STOP.target}', reason = {{?}}, updated_at = {{?}}, wake_at = NULL
+    WHERE id {{in}} AND state IN {_states(STOP.sources)}"""
+)
+_NOTE_ANSWER = _Sentence(
+    f"""UPDATE enrollment SET reason = {{?}}
+    WHERE id {{in}} AND state = '{EnrollmentState.FINISHED}' AND reason IS NULL"""
+)
+_CANCEL = _Sentence(
+    f"""UPDATE draft SET state = '{CANCEL.target}', outcome = {{?}}, updated_at = {{?}}
+    WHERE id {{in}} AND state IN {_states(CANCEL.sources)}"""
+)
+_UNLIST = _Sentence("DELETE FROM draft_label WHERE draft_id {in}")
+_UNTAG = _Sentence("DELETE FROM thread_label WHERE label {in}")
+_PATIENCE = "SET LOCAL lock_timeout = '1s'"
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Many rows in one sentence: where they go, and what kind each column is to PostgreSQL."""
+
+    table: str
+    columns: Mapping[str, str]
+    key: str | None = None  #: rows are there already, and found by this; None: they are new
+
+    def by(self, dialect: str) -> str:
+        if self.key is not None:
+            return self._changed(dialect)
+        names = ", ".join(f'"{name}"' for name in self.columns)
+        if dialect == "sqlite":
+            return f"INSERT INTO {self.table} ({names}) VALUES ({', '.join('?' * len(self.columns))})"
+        return f"INSERT INTO {self.table} ({names}) SELECT {self._cast()} FROM {self._unnest()}"
+
+    def _changed(self, dialect: str) -> str:
+        changed = [name for name in self.columns if name != self.key]
+        if dialect == "sqlite":
+            put = ", ".join(f'"{name}" = ?' for name in changed)
+            return f'UPDATE {self.table} SET {put} WHERE "{self.key}" = ?'
+        put = ", ".join(f'"{name}" = r."{name}"{self._json(name)}' for name in changed)
+        return (
+            f'UPDATE {self.table} AS t SET {put} FROM {self._unnest()} WHERE t."{self.key}" = r."{self.key}"'
+        )
+
+    def _cast(self) -> str:
+        return ", ".join(f'r."{name}"{self._json(name)}' for name in self.columns)
+
+    def _json(self, name: str) -> str:
+        return "::json" if self.columns[name] == "json" else ""
+
+    def _unnest(self) -> str:
+        kinds = ("text" if kind == "json" else kind for kind in self.columns.values())
+        names = ", ".join(f'"{name}"' for name in self.columns)
+        return f"unnest({', '.join(f'%s::{kind}[]' for kind in kinds)}) AS r({names})"
+
+
+_EVENTS = _Rows(
+    "inbound_event",
+    {"source": "text", "event_id": "text", "received_at": "bigint", "verdict": "text", "raw": "bytea"},
+)
+_LETTERS_HEARD = _Rows("inbound_message", {"inbox_id": "text", "message_id": "text"})
+_AUDIT = _Rows(
+    "audit",
+    {
+        "at": "bigint",
+        "actor": "text",
+        "what": "text",
+        "draft_id": "text",
+        "enrollment_id": "text",
+        "detail": "text",
+    },
+)
+_MESSAGES = _Rows(
+    "message",
+    {
+        "inbox_id": "text", "message_id": "text", "thread_id": "text", "direction": "text", "sender": "text", "to": "json",
+        "subject": "text", "text": "text", "attachments": "json", "size": "int", "timestamp": "bigint",
+        "updated_at": "bigint", "in_reply_to": "text", "references": "json", "labels": "json", "position": "int",
+    },
+)  # fmt: skip
+_MESSAGE_LABELS = _Rows(
+    "message_label",
+    {"inbox_id": "text", "message_id": "text", "label": "text", "thread_id": "text", "timestamp": "bigint"},
+)
+_COUNTERS = _Rows(
+    "thread",
+    {
+        "last_at": "bigint", "received_at": "bigint", "last_message_id": "text", "message_count": "int",
+        "last_position": "int", "size": "int", "senders": "json", "recipients": "json", "preview": "text",
+        "hidden": "text", "updated_at": "bigint", "id": "text",
+    },
+    key="id",
+)  # fmt: skip
+
+
+class Crossed(Exception):
+    """Somebody else moved one of these meanwhile: nothing of this is kept, and each is heard alone."""
+
+
+class Answers:
+    """One transaction's hands on what many answers are about."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._dialect = desk.db.dialect.name
+
+    # --- what they are about ---
+
+    def hurry(self) -> None:
+        """Others wait for the whole batch: whoever holds a row for long is waited for by one alone."""
+        if self._dialect == "postgresql":
+            self._driver.execute(_PATIENCE)
+
+    def talks(self, threads: Collection[str], contacts: Collection[str]) -> list[Talk]:
+        """These conversations, and all with these people, locked. Nobody's, of whom somebody else is moving one."""
+        everywhere = self._ask(_WHOSE, threads, contacts) if self._dialect == "postgresql" else []
+        found = [
+            Talk(*row[:8], _read(row[8]), _read(row[9]))  # type: ignore[call-arg]
+            for row in self._ask(_TALKS, threads, contacts)
+        ]
+        here = {each.id for each in found}
+        busy = {contact for thread_id, contact in everywhere if thread_id not in here}
+        return [each for each in found if each.contact not in busy]
+
+    def lives(self, enrollments: Collection[str]) -> list[Life]:
+        return [Life(*row) for row in self._ask(_LIVES, enrollments)]
+
+    def waiting(self, enrollments: Collection[str], threads: Collection[str]) -> list[Waiting]:
+        """Whatever has not had its end and is for them, or in these conversations. They are locked."""
+        return [Waiting(*row) for row in self._ask(_WAITING, enrollments, threads)]
+
+    def named(self, threads: Collection[str]) -> dict[str, list[str]]:
+        """The drafts that the labels of these conversations name."""
+        found: dict[str, list[str]] = {}
+        for thread_id, label in self._ask(_LABELS, threads):
+            if label.startswith(FOLLOW_UP):
+                found.setdefault(thread_id, []).append(label.removeprefix(FOLLOW_UP))
+        return found
+
+    def known(
+        self,
+        source: str,
+        events: Collection[str],
+        inboxes: Collection[str],
+        letters: Collection[str],
+        senders: Collection[str],
+    ) -> set[str]:
+        """Those events that were heard before, those letters that are known here, those senders that are ours."""
+        asked = source, events, inboxes, letters, inboxes, letters, letters, senders
+        return {row[0] for row in self._ask(_KNOWN, *asked)}
+
+    def versions(self) -> list[str]:
+        """Of every sequence that anybody was ever in."""
+        return [row[0] for row in self._ask(_VERSIONS)]
+
+    def colleagues(self, companies: Collection[str], versions: Collection[str]) -> dict[str, set[str]]:
+        """Whom these versions of sequences speak to at these companies."""
+        found: dict[str, set[str]] = {}
+        for enrollment_id, company in self._ask(_COLLEAGUES, companies, versions):
+            found.setdefault(company, set()).add(enrollment_id)
+        return found
+
+    # --- what they stop ---
+
+    def note_events(self, source: str, receipts: Iterable[Receipt]) -> None:
+        now = _ms(self._desk.now)
+        self._write(_EVENTS, [(source, each.event_id, now, each.verdict, each.raw) for each in receipts])
+
+    def note_letters(self, letters: Iterable[tuple[str, str]]) -> None:
+        """By inbox and Message-ID: the same mail under another event's name is known by it."""
+        self._write(_LETTERS_HEARD, list(letters))
+
+    def stop(self, lives: Collection[Life], reason: str) -> None:
+        living = [each.id for each in lives if each.state in STOP.sources]
+        self._move(_STOP, len(living), reason, _ms(self._desk.now), living)
+        if len(living) < len(lives):
+            self._do(_NOTE_ANSWER, reason, [each.id for each in lives])
+        self._note(f"enrollment: {STOP.name}", [(None, each) for each in living], reason)
+
+    def cancel(self, drafts: Collection[Waiting], reason: str) -> None:
+        cancelled = [each.id for each in drafts]
+        self._move(_CANCEL, len(cancelled), reason, _ms(self._desk.now), cancelled)
+        if labelled := [each.id for each in drafts if each.has_labels]:
+            self._do(_UNLIST, labelled)
+        self._note(f"draft: {CANCEL.name}", [(each.id, each.enrollment_id) for each in drafts], reason)
+
+    def untag(self, drafts: Collection[str]) -> None:
+        if drafts:
+            self._do(_UNTAG, [follow_up_label(each) for each in drafts])
+
+    def keep(self, letters: Sequence[tuple[Talk, Message]]) -> None:
+        """Each in a conversation of its own."""
+        self._write(_MESSAGES, [_message(talk, letter) for talk, letter in letters])
+        self._write(
+            _MESSAGE_LABELS,
+            [
+                (letter.inbox_id, letter.message_id, label, letter.thread_id, _ms(letter.timestamp))
+                for _, letter in letters
+                for label in letter.labels
+            ],
+        )
+        self._write(_COUNTERS, [_counters(talk, letter) for talk, letter in letters])
+
+    # --- how it is said ---
+
+    @property
+    def _driver(self) -> Any:
+        return self._desk.db.connection.driver_connection
+
+    def _note(self, what: str, about: Iterable[tuple[str | None, str | None]], why: str) -> None:
+        at, by = _ms(self._desk.now), self._desk.by
+        self._write(
+            _AUDIT, [(at, by, what, draft_id, enrollment_id, why) for draft_id, enrollment_id in about]
+        )
+
+    def _ask(self, sentence: _Sentence, *values: Any) -> list[tuple[Any, ...]]:
+        found: list[tuple[Any, ...]] = self._do(sentence, *values).fetchall()
+        return found
+
+    def _move(self, sentence: _Sentence, number: int, *values: Any) -> None:
+        if number and self._do(sentence, *values).rowcount != number:
+            raise Crossed
+
+    def _do(self, sentence: _Sentence, *values: Any) -> Any:
+        return self._driver.execute(sentence.by(self._dialect), [self._given(value) for value in values])
+
+    def _given(self, value: Any) -> Any:
+        if isinstance(value, str | int):
+            return value
+        return _texts(value) if self._dialect == "sqlite" else list(value)
+
+    def _write(self, rows: _Rows, values: Sequence[tuple[Any, ...]]) -> None:
+        if not values:
+            return
+        if self._dialect == "sqlite":
+            self._driver.executemany(rows.by(self._dialect), values)
+        else:
+            self._driver.execute(
+                rows.by(self._dialect), [list(column) for column in zip(*values, strict=True)]
+            )
+
+
+def _ms(moment: datetime) -> int:
+    found: int = _TIME.process_bind_param(moment, None)  # type: ignore[arg-type, assignment]
+    return found
+
+
+def _read(kept: Any) -> list[str]:
+    """SQLite keeps JSON as text, and the driver of PostgreSQL has read it already."""
+    found: list[str] = json.loads(kept) if isinstance(kept, str) else kept
+    return found
+
+
+def _texts(values: Iterable[str]) -> str:
+    """As JSON. The library's own way sets up an encoder for each."""
+    return f"[{', '.join(map(encode_basestring_ascii, values))}]"
+
+
+def _message(talk: Talk, letter: Message) -> tuple[Any, ...]:
+    at = _ms(letter.timestamp)
+    return (
+        letter.inbox_id, letter.message_id, letter.thread_id, letter.direction, letter.sender, _texts(letter.to),
+        letter.subject, letter.text, "[]", letter.size, at,
+        at, letter.in_reply_to, _texts(letter.references), _texts(letter.labels), talk.last_position + 1,
+    )  # fmt: skip
+
+
+def _counters(talk: Talk, letter: Message) -> tuple[Any, ...]:
+    said, at = with_one_more(talk, letter), _ms(letter.timestamp)
+    return (
+        at, at, letter.message_id, said["message_count"],
+        said["last_position"], said["size"], _texts(said["senders"]), _texts(said["recipients"]), said["preview"],
+        None, at, talk.id,
+    )  # fmt: skip
