@@ -14,11 +14,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from engine.addresses import contact
 from engine.companies import company
 from engine.events import Event, Reply
-from engine.react import SOURCE, Hearing, Stopped, as_message, hear_and_keep, in_a_word
+from engine.react import Hearing, Stopped, as_message, hear_and_keep, in_a_word
 from engine.seams import Clock
 from engine.states import RECALLABLE, STOP, StopReason
 from engine.store import Ledger, Reach, Store
-from engine.store.answers import Life, Receipt, Talk, Waiting
+from engine.store.answers import Asked, Life, Receipt, Talk, Waiting
 from engine.verdict import stop_scope
 
 log = logging.getLogger("relent.chorus")
@@ -138,28 +138,29 @@ class _Facts:
     """What is known of all of them, in a few questions."""
 
     def __init__(self, replies: Sequence[_Reply], ledger: Ledger) -> None:
-        shelf = ledger.answers
-        shelf.hurry()
         people = {each.sender for each in replies}
-        self._known = shelf.known(
-            SOURCE,
-            {each.event.id for each in replies},
-            {each.inbox for each in replies},
-            {each.letter for each in replies},
-            people,
+        found = ledger.answers.look_up(
+            Asked(
+                events={each.event.id for each in replies},
+                inboxes={each.inbox for each in replies},
+                letters={each.letter for each in replies},
+                threads={each.event.thread_id for each in replies},
+                people=people,
+            )
         )
-        talks = shelf.talks({each.event.thread_id for each in replies}, people)
-        self._talks = {each.id: each for each in talks}
-        enrolled = {each.enrollment_id for each in talks if each.enrollment_id}
-        self._lives = {each.id: each for each in shelf.lives(enrolled)}
-        self._waiting = _by_whom(shelf.waiting(enrolled, self._talks))
-        self._labels = shelf.named(self._talks)
-        self._never, self._together = _unusual_versions(ledger)
-        self._theirs = _by_person(talks)
+        self._known = found.known
+        self._talks = {each.id: each for each in found.talks}
+        self._lives = {each.id: each for each in found.lives}
+        self._waiting = _by_whom(found.waiting)
+        self._labels = found.named
+        self._theirs = _by_person(found.talks)
+        scopes = {each: stop_scope("reply", ledger.enrollments.version(each)) for each in found.versions}
+        self._never = {each for each, scope in scopes.items() if scope is None}
+        together = {each for each, scope in scopes.items() if scope == "company"}
         self._colleagues: Mapping[str, set[str]] = {}
-        if self._together:
+        if together:
             employers = {employer for each in people if (employer := company(each))}
-            self._colleagues = shelf.colleagues(employers, self._together)
+            self._colleagues = ledger.answers.colleagues(employers, together)
 
     def case(self, reply: _Reply) -> _Case | None:
         """None: not plain."""
@@ -182,6 +183,8 @@ class _Facts:
         return _Case(reply, talk, lives, drafts, self._labels.get(talk.id, []), _heard(talk, drafts))
 
     def _concerns_colleagues(self, reply: _Reply, lives: list[Life], talks: list[Talk]) -> bool:
+        if not self._colleagues:
+            return False
         at_work = self._colleagues.get(company(reply.sender) or "", set())
         return bool(at_work - {each.id for each in lives}) or (bool(at_work) and len(talks) > 1)
 
@@ -229,33 +232,22 @@ def _by_person(talks: Sequence[Talk]) -> dict[str, list[Talk]]:
     return found
 
 
-def _unusual_versions(ledger: Ledger) -> tuple[set[str], set[str]]:
-    """Those that do not stop for an answer, and those that stop for a colleague's."""
-    scopes = {
-        each: stop_scope("reply", ledger.enrollments.version(each)) for each in ledger.answers.versions()
-    }
-    never = {each for each, scope in scopes.items() if scope is None}
-    return never, {each for each, scope in scopes.items() if scope == "company"}
-
-
 # --- what they stop ---
 
 
 def _write_down(cases: Sequence[_Case], ledger: Ledger) -> None:
     shelf = ledger.answers
-    shelf.note_events(
-        SOURCE,
-        [
-            Receipt(each.reply.event.id, in_a_word(each.hearing.reaction), each.reply.said.raw)
-            for each in cases
-        ],
-    )
-    shelf.note_letters([(each.reply.inbox, each.reply.letter) for each in cases])
+    receipts = [
+        Receipt(each.reply.event.id, in_a_word(each.hearing.reaction), each.reply.said.raw) for each in cases
+    ]
     lives = [life for each in cases for life in each.lives]
     drafts = [draft for each in cases for draft in each.drafts]
-    shelf.stop(lives, _WHY)
-    shelf.cancel(drafts, _WHY)
-    shelf.untag({name for each in cases for name in each.labelled} | {each.id for each in drafts})
-    shelf.keep([(each.talk, as_message(each.reply.event, each.talk.id, ledger.now)) for each in cases])
+    with shelf.in_one_go():
+        shelf.note_events(receipts)
+        shelf.note_letters([(each.reply.inbox, each.reply.letter) for each in cases])
+        shelf.stop(lives, _WHY)
+        shelf.cancel(drafts, _WHY)
+        shelf.untag({name for each in cases for name in each.labelled} | {each.id for each in drafts})
+        shelf.keep([(each.talk, as_message(each.reply.event, each.talk.id, ledger.now)) for each in cases])
     living = [each.id for each in lives if each.state in STOP.sources]
     ledger.tell_of([each.id for each in drafts], living, _WHY)

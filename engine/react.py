@@ -20,10 +20,9 @@ from engine.plan import Planned, calendar_of
 from engine.seams import Clock
 from engine.states import DraftState, EnrollmentState, HoldReason, StopReason
 from engine.store import Ledger, Reach, Store
+from engine.store.inbound import SOURCE
 from engine.verdict import ABSENCE, Hold, Stop, absence, stop_scope, verdict
 
-#: Whose events these are, in the book of receipts.
-SOURCE = "agentmail"
 _POLL = 0.005
 #: The line in a sequence's `stop:` that speaks of it.
 _RULE = {

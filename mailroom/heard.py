@@ -26,6 +26,10 @@ _A_FEW = 8
 
 _ID = re.compile(r"<[^<>\s]{1,250}>")
 _BARE_ID = re.compile(r"[^<>\s]{1,250}")
+#: `a@b` and `Name <a@b>`, as nearly everybody writes them: there is only one way to read these, and it is quick.
+_PLAIN = re.compile(
+    r"""(?:"?[^\W_][\w .'-]*"?\s+<)?([A-Za-z0-9._+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)(>?)"""
+)
 _COMMENT = re.compile(r"\((?:[^()\\]|\\.)*+\)", re.DOTALL)
 
 #: RFC 3834, and RFC 5436 for the last. A header that merely advises against answering proves nothing.
@@ -154,7 +158,7 @@ def _text(value: object) -> str:
 def _line(value: object) -> str:
     """An id, or a word; nothing when it is too long to be one."""
     line = _text(value).strip()
-    return line if len(line.encode()) <= _LONGEST_LINE else ""
+    return line if len(line) * 4 <= _LONGEST_LINE or len(line.encode()) <= _LONGEST_LINE else ""
 
 
 def _moment(value: object) -> datetime | None:
@@ -179,11 +183,18 @@ def _address(value: object) -> str | None:
     if isinstance(value, dict):
         return _address(value.get("email")) or _address(value.get("address"))
     written = _text(value).strip()
-    found = _parsed(written) if len(written) <= _LONGEST_LINE else ""  # the parser is slow
+    found = _found(written) if len(written) <= _LONGEST_LINE else ""  # the parser is slow
     if "@" not in found and written.endswith(">"):
         # `Doe, Ida <ida@x.test>`: two addresses to a parser, one to a human
         _, _, found = written[:-1].rpartition("<")
     return found if "@" in found and len(found) <= _LONGEST_ADDRESS else None
+
+
+def _found(written: str) -> str:
+    plain = _PLAIN.fullmatch(written)
+    if plain and bool(plain[2]) == ("<" in written) and written.count('"') in (0, 2):
+        return plain[1]
+    return _parsed(written)
 
 
 def _parsed(written: str) -> str:

@@ -13,6 +13,10 @@ DEEPEST = 50
 _NESTING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]|[\]}]', re.DOTALL)
 
 
+#: One that would be a whole one beside another: only then it is worth looking.
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+
+
 class NotStrict(ValueError):
     """What is wrong with it, as the end of a sentence: `it is not UTF-8`."""
 
@@ -38,7 +42,8 @@ def _parsed(text: str) -> object:
         found: object = json.loads(
             text, object_pairs_hook=_no_name_twice, parse_constant=_no_number, parse_float=_finite
         )
-        json.dumps(found, ensure_ascii=False).encode("utf-8")
+        if _HALF.search(text):  # the bytes were UTF-8, so half a character can only have been written out
+            json.dumps(found, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
         raise NotStrict("a text in it has half a character (a lone surrogate).") from None
     except json.JSONDecodeError as error:

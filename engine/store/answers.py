@@ -5,7 +5,8 @@ what is dear, the way to the database and its commit. What is decided in between
 """
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from json.encoder import encode_basestring_ascii
@@ -14,6 +15,7 @@ from typing import Any
 from engine.ids import FOLLOW_UP, follow_up_label
 from engine.model import Message
 from engine.states import CANCEL, DRAFT_ENDS, STOP, EnrollmentState
+from engine.store.inbound import SOURCE
 from engine.store.moves import Desk
 from engine.store.tables import UtcDateTime
 from engine.store.threads import with_one_more
@@ -70,6 +72,29 @@ class Receipt:
     raw: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The names by which many answers are looked up at once."""
+
+    events: Collection[str]
+    inboxes: Collection[str]
+    letters: Collection[str]
+    threads: Collection[str]
+    people: Collection[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What is known of all of them."""
+
+    known: set[str]  #: events heard before, letters that are known here, senders that are ours
+    versions: list[str]  #: of every sequence that anybody was ever in
+    talks: list[Talk]
+    lives: list[Life]
+    waiting: list[Waiting]  #: whatever has not had its end and is for them, or in these conversations
+    named: dict[str, list[str]]  #: by conversation, the drafts that its labels name
+
+
 class _Sentence:
     """One sentence of SQL, as each of the two databases wants it.
 
@@ -79,7 +104,12 @@ class _Sentence:
 
     def __init__(self, text: str) -> None:
         words = {"?": "?", "in": "IN (SELECT value FROM json_each(?))", "lock": "", "free": ""}
-        theirs = {"?": "%s", "in": "= ANY(%s)", "lock": "FOR UPDATE", "free": "FOR UPDATE SKIP LOCKED"}
+        theirs = {
+            "?": "%s",
+            "in": "= ANY(%s::text[])",
+            "lock": "FOR UPDATE",
+            "free": "FOR UPDATE SKIP LOCKED",
+        }
         self._said = {"sqlite": _put(words, text), "postgresql": _put(theirs, text)}
 
     def by(self, dialect: str) -> str:
@@ -226,68 +256,57 @@ class Answers:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._dialect = desk.db.dialect.name
+        self._expected: list[tuple[Any, int]] = []  #: what was said, and how many it must have moved
 
     # --- what they are about ---
 
-    def hurry(self) -> None:
-        """Others wait for the whole batch: whoever holds a row for long is waited for by one alone."""
-        if self._dialect == "postgresql":
-            self._driver.execute(_PATIENCE)
+    def look_up(self, asked: "Asked") -> "Found":
+        """Everything about all of them. Conversations, lives and drafts are locked until the commit.
 
-    def talks(self, threads: Collection[str], contacts: Collection[str]) -> list[Talk]:
-        """These conversations, and all with these people, locked. Nobody's, of whom somebody else is moving one."""
-        everywhere = self._ask(_WHOSE, threads, contacts) if self._dialect == "postgresql" else []
-        found = [
-            Talk(*row[:8], _read(row[8]), _read(row[9]))  # type: ignore[call-arg]
-            for row in self._ask(_TALKS, threads, contacts)
-        ]
-        here = {each.id for each in found}
-        busy = {contact for thread_id, contact in everywhere if thread_id not in here}
-        return [each for each in found if each.contact not in busy]
-
-    def lives(self, enrollments: Collection[str]) -> list[Life]:
-        return [Life(*row) for row in self._ask(_LIVES, enrollments)]
-
-    def waiting(self, enrollments: Collection[str], threads: Collection[str]) -> list[Waiting]:
-        """Whatever has not had its end and is for them, or in these conversations. They are locked."""
-        return [Waiting(*row) for row in self._ask(_WAITING, enrollments, threads)]
-
-    def named(self, threads: Collection[str]) -> dict[str, list[str]]:
-        """The drafts that the labels of these conversations name."""
-        found: dict[str, list[str]] = {}
-        for thread_id, label in self._ask(_LABELS, threads):
-            if label.startswith(FOLLOW_UP):
-                found.setdefault(thread_id, []).append(label.removeprefix(FOLLOW_UP))
-        return found
-
-    def known(
-        self,
-        source: str,
-        events: Collection[str],
-        inboxes: Collection[str],
-        letters: Collection[str],
-        senders: Collection[str],
-    ) -> set[str]:
-        """Those events that were heard before, those letters that are known here, those senders that are ours."""
-        asked = source, events, inboxes, letters, inboxes, letters, letters, senders
-        return {row[0] for row in self._ask(_KNOWN, *asked)}
-
-    def versions(self) -> list[str]:
-        """Of every sequence that anybody was ever in."""
-        return [row[0] for row in self._ask(_VERSIONS)]
+        Nothing of people of whom somebody else is moving a conversation just now: the others do not wait for that.
+        """
+        with self._in_one_breath():
+            if self._shares_rows:
+                self._driver.execute(_PATIENCE)
+            known = self._ask(
+                _KNOWN, SOURCE, asked.events, asked.inboxes, asked.letters, asked.inboxes, asked.letters,
+                asked.letters, asked.people,
+            )  # fmt: skip
+            versions = self._ask(_VERSIONS)
+            everywhere = self._ask(_WHOSE, asked.threads, asked.people) if self._shares_rows else None
+            talking = self._ask(_TALKS, asked.threads, asked.people)
+        talks = _not_busy(
+            [_talk(row) for row in talking.fetchall()], everywhere.fetchall() if everywhere else ()
+        )
+        enrolled, threads = (
+            {each.enrollment_id for each in talks if each.enrollment_id},
+            {each.id for each in talks},
+        )
+        with self._in_one_breath():
+            lives = self._ask(_LIVES, enrolled)
+            waiting = self._ask(_WAITING, enrolled, threads)
+            labels = self._ask(_LABELS, threads)
+        return Found(
+            known={row[0] for row in known.fetchall()},
+            versions=[row[0] for row in versions.fetchall()],
+            talks=talks,
+            lives=[Life(*row) for row in lives.fetchall()],
+            waiting=[Waiting(*row) for row in waiting.fetchall()],
+            named=_named(labels.fetchall()),
+        )
 
     def colleagues(self, companies: Collection[str], versions: Collection[str]) -> dict[str, set[str]]:
         """Whom these versions of sequences speak to at these companies."""
         found: dict[str, set[str]] = {}
-        for enrollment_id, company in self._ask(_COLLEAGUES, companies, versions):
+        for enrollment_id, company in self._ask(_COLLEAGUES, companies, versions).fetchall():
             found.setdefault(company, set()).add(enrollment_id)
         return found
 
     # --- what they stop ---
 
-    def note_events(self, source: str, receipts: Iterable[Receipt]) -> None:
+    def note_events(self, receipts: Iterable[Receipt]) -> None:
         now = _ms(self._desk.now)
-        self._write(_EVENTS, [(source, each.event_id, now, each.verdict, each.raw) for each in receipts])
+        self._write(_EVENTS, [(SOURCE, each.event_id, now, each.verdict, each.raw) for each in receipts])
 
     def note_letters(self, letters: Iterable[tuple[str, str]]) -> None:
         """By inbox and Message-ID: the same mail under another event's name is known by it."""
@@ -297,19 +316,19 @@ class Answers:
         living = [each.id for each in lives if each.state in STOP.sources]
         self._move(_STOP, len(living), reason, _ms(self._desk.now), living)
         if len(living) < len(lives):
-            self._do(_NOTE_ANSWER, reason, [each.id for each in lives])
+            self._ask(_NOTE_ANSWER, reason, [each.id for each in lives])
         self._note(f"enrollment: {STOP.name}", [(None, each) for each in living], reason)
 
     def cancel(self, drafts: Collection[Waiting], reason: str) -> None:
         cancelled = [each.id for each in drafts]
         self._move(_CANCEL, len(cancelled), reason, _ms(self._desk.now), cancelled)
         if labelled := [each.id for each in drafts if each.has_labels]:
-            self._do(_UNLIST, labelled)
+            self._ask(_UNLIST, labelled)
         self._note(f"draft: {CANCEL.name}", [(each.id, each.enrollment_id) for each in drafts], reason)
 
     def untag(self, drafts: Collection[str]) -> None:
         if drafts:
-            self._do(_UNTAG, [follow_up_label(each) for each in drafts])
+            self._ask(_UNTAG, [follow_up_label(each) for each in drafts])
 
     def keep(self, letters: Sequence[tuple[Talk, Message]]) -> None:
         """Each in a conversation of its own."""
@@ -324,7 +343,26 @@ class Answers:
         )
         self._write(_COUNTERS, [_counters(talk, letter) for talk, letter in letters])
 
+    @contextmanager
+    def in_one_go(self) -> Iterator[None]:
+        """Said one after the other, and answered at the end. Raises Crossed when somebody else was faster."""
+        with self._in_one_breath():
+            yield
+        if any(said.rowcount != number for said, number in self._expected):
+            raise Crossed
+
     # --- how it is said ---
+
+    @contextmanager
+    def _in_one_breath(self) -> Iterator[None]:
+        """PostgreSQL is elsewhere: what need not wait for an answer goes there together."""
+        with self._driver.pipeline() if self._dialect == "postgresql" else nullcontext():
+            yield
+
+    @property
+    def _shares_rows(self) -> bool:
+        """On SQLite nobody else writes while we do."""
+        return self._dialect == "postgresql"
 
     @property
     def _driver(self) -> Any:
@@ -336,21 +374,17 @@ class Answers:
             _AUDIT, [(at, by, what, draft_id, enrollment_id, why) for draft_id, enrollment_id in about]
         )
 
-    def _ask(self, sentence: _Sentence, *values: Any) -> list[tuple[Any, ...]]:
-        found: list[tuple[Any, ...]] = self._do(sentence, *values).fetchall()
-        return found
-
     def _move(self, sentence: _Sentence, number: int, *values: Any) -> None:
-        if number and self._do(sentence, *values).rowcount != number:
-            raise Crossed
+        if number:
+            self._expected.append((self._ask(sentence, *values), number))
 
-    def _do(self, sentence: _Sentence, *values: Any) -> Any:
+    def _ask(self, sentence: _Sentence, *values: Any) -> Any:
         return self._driver.execute(sentence.by(self._dialect), [self._given(value) for value in values])
 
     def _given(self, value: Any) -> Any:
         if isinstance(value, str | int):
             return value
-        return _texts(value) if self._dialect == "sqlite" else list(value)
+        return _texts(value) if self._dialect == "sqlite" else _array(value)
 
     def _write(self, rows: _Rows, values: Sequence[tuple[Any, ...]]) -> None:
         if not values:
@@ -358,9 +392,43 @@ class Answers:
         if self._dialect == "sqlite":
             self._driver.executemany(rows.by(self._dialect), values)
         else:
-            self._driver.execute(
-                rows.by(self._dialect), [list(column) for column in zip(*values, strict=True)]
-            )
+            columns = [_array(column) for column in zip(*values, strict=True)]
+            self._driver.execute(rows.by(self._dialect), columns)
+
+
+def _talk(row: Sequence[Any]) -> Talk:
+    return Talk(*row[:8], _read(row[8]), _read(row[9]))  # type: ignore[call-arg]
+
+
+def _not_busy(talks: list[Talk], everywhere: Iterable[Sequence[str]]) -> list[Talk]:
+    here = {each.id for each in talks}
+    busy = {contact for thread_id, contact in everywhere if thread_id not in here}
+    return [each for each in talks if each.contact not in busy]
+
+
+def _named(labels: Iterable[Sequence[str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for thread_id, label in labels:
+        if label.startswith(FOLLOW_UP):
+            found.setdefault(thread_id, []).append(label.removeprefix(FOLLOW_UP))
+    return found
+
+
+def _array(values: Iterable[Any]) -> str:
+    """As PostgreSQL writes an array. The driver's own way looks at every element with a regular expression."""
+    return f"{{{','.join(map(_element, values))}}}"
+
+
+def _element(value: Any) -> str:
+    match value:
+        case None:
+            return "NULL"
+        case str():
+            quoted = value.replace("\\", "\\\\").replace('"', '\\"')
+            return f'"{quoted}"'
+        case bytes():
+            return f'"\\\\x{value.hex()}"'
+    return str(value)
 
 
 def _ms(moment: datetime) -> int:

@@ -8,6 +8,8 @@ from engine.addresses import contact, domain
 from engine.store.moves import Desk
 from engine.store.tables import inbound_event, inbound_message, suppression, tally
 
+#: Whose events they are, in the book of receipts.
+SOURCE = "agentmail"
 #: Webhooks that were turned away. Of those that nobody believed nothing else is kept.
 REFUSED = "webhooks refused"
 

@@ -3,6 +3,7 @@
 import json
 import time
 from datetime import UTC, datetime, timedelta
+from email.utils import parseaddr
 from typing import Any
 
 import agentmail
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from engine.errors import UnreadableEvent
 from engine.events import AutoReply, Bounce, Complaint, Event, Incoming, Reply
-from mailroom.heard import read_event
+from mailroom.heard import _PLAIN, read_event
 from mailroom.telling import bounced_event, received_event
 
 AT = datetime(2026, 2, 1, 9, 0, tzinfo=UTC)
@@ -595,3 +596,15 @@ def test_a_malicious_header_does_not_keep_us_busy(piece: str) -> None:
         headers={"Auto-Submitted": [nested, *[nested[29_600:30_400]] * 100]},
     )
     assert time.perf_counter() - started < 1
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.from_regex(
+        r'("?[\w .\'-]{0,12}"?\s{0,2}<?)?[A-Za-z0-9._+-]{1,8}@[A-Za-z0-9.-]{1,12}>?', fullmatch=True
+    )
+)
+def test_the_quick_way_to_read_an_address_reads_what_the_parser_reads(written):
+    quick = _PLAIN.fullmatch(written.strip())
+    if quick and bool(quick[2]) == ("<" in written) and written.count('"') in (0, 2):
+        assert parseaddr(written.strip())[1] == quick[1]
