@@ -1,13 +1,15 @@
 """What Relent costs, against plain yardsticks in the same run: `python -m bench` runs all, or name one and its flags."""
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
-from bench import figures, language, mailbox, webhook
+from bench import figures, language, mailbox, pending, webhook
+from bench.databases import Servers
 from relent.logs import set_up_logs
 
-_BENCHES = {"webhook": webhook, "language": language, "mailbox": mailbox}
+_BENCHES = {"webhook": webhook, "pending": pending, "language": language, "mailbox": mailbox}
 
 
 def main(words: list[str]) -> None:
@@ -26,11 +28,13 @@ def main(words: list[str]) -> None:
     if chosen.table:
         print(figures.table(chosen.table), end="")
         return
-    for name in [chosen.name] if chosen.name else _BENCHES:
-        print(f"--- {name} ---")
-        told = _BENCHES[name].run(chosen if chosen.name else parser.parse_args([name]))
-        if chosen.save and told is not None:
-            figures.keep(chosen.save, told.all, told.sizes)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that nothing is left running
+    with Servers() as servers:
+        for name in [chosen.name] if chosen.name else _BENCHES:
+            print(f"--- {name} ---")
+            told = _BENCHES[name].run(chosen if chosen.name else parser.parse_args([name]), servers)
+            if chosen.save and told is not None:
+                figures.keep(chosen.save, told.all, told.sizes)
 
 
 if __name__ == "__main__":

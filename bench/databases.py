@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_hex
-from typing import Protocol
+from typing import Any, Protocol
 
 import psutil
 from sqlalchemy import Connection, Engine, create_engine, make_url
@@ -18,6 +18,8 @@ from sqlalchemy.exc import DBAPIError
 
 class Databases(Protocol):
     """Where databases are made. All of them are gone at the end."""
+
+    kept: dict[Any, Any]  #: what was filled in here, and may be asked for again
 
     def new(self) -> str:
         """The URL of an empty one."""
@@ -51,11 +53,12 @@ def lent(databases: Databases, like: str | None = None) -> Iterator[str]:
 # --- SQLite ---
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Sqlite:
     """Files in one folder."""
 
     folder: str
+    kept: dict[Any, Any] = field(default_factory=dict)
 
     def new(self) -> str:
         return f"sqlite:///{self.folder}/{token_hex(4)}.db"
@@ -85,7 +88,7 @@ def _file(url: str) -> str:
 
 
 @contextmanager
-def sqlite() -> Iterator[Databases]:
+def _sqlite() -> Iterator[Databases]:
     with tempfile.TemporaryDirectory(prefix="relent-bench-") as folder:
         yield _Sqlite(folder)
 
@@ -98,6 +101,7 @@ class _Postgresql:
     """Databases of one server."""
 
     server: Engine
+    kept: dict[Any, Any] = field(default_factory=dict)
     made: set[str] = field(default_factory=set)
 
     def new(self) -> str:
@@ -150,7 +154,7 @@ def _settle(db: Connection) -> None:
 
 
 @contextmanager
-def postgresql() -> Iterator[Databases]:
+def _postgresql() -> Iterator[Databases]:
     """The server that RELENT_TEST_DATABASE_URL names, or one of our own, from a wheel."""
     with ExitStack() as stack:
         server = os.environ.get("RELENT_TEST_DATABASE_URL") or stack.enter_context(_own_server())
@@ -178,4 +182,19 @@ def _own_server() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-SERVERS = {"SQLite": sqlite, "PostgreSQL": postgresql}
+NAMES = ("SQLite", "PostgreSQL")
+
+
+class Servers(ExitStack):
+    """Each is opened when it is asked for, and closed when nobody needs it any more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._open: dict[str, Databases] = {}
+
+    def opened(self, only: str | None) -> Iterator[tuple[str, Databases]]:
+        """That one, or all of them."""
+        for name in [only] if only else NAMES:
+            if name not in self._open:
+                self._open[name] = self.enter_context(_sqlite() if name == "SQLite" else _postgresql())
+            yield name, self._open[name]

@@ -4,8 +4,10 @@
 """
 
 import argparse
+import ctypes
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -29,6 +31,7 @@ from relent.listen import listen
 ROOT = Path(__file__).parents[1]
 KEY = "bench"
 _PATIENCE = 60.0
+_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,9 @@ def _running(command: list[str], port: int, settings: dict[str, str]) -> Iterato
         tempfile.TemporaryDirectory(prefix="relent-bench-") as folder,
         (Path(folder) / "log").open("w") as log,
     ):
-        process = subprocess.Popen(command, cwd=folder, env=surroundings, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            command, cwd=folder, env=surroundings, stdout=log, stderr=log, preexec_fn=_end_with_parent
+        )
         server = Running(port, psutil.Process(process.pid), Path(folder) / "log")
         try:
             _wait(server, process)
@@ -108,6 +113,12 @@ def _wait(server: Running, process: "subprocess.Popen[bytes]") -> None:
         except OSError:
             time.sleep(0.02)
     raise RuntimeError(f"it does not answer:\n{server.said()}")
+
+
+def _end_with_parent() -> None:
+    """Also when the benchmark is killed, where the system can do that."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _free_port() -> int:

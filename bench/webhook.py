@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import commits, load
-from bench.databases import SERVERS, Databases, lent
+from bench.databases import NAMES, Databases, Servers, lent
 from bench.figures import Figures
 from bench.load import Answers, Requests
 from bench.people import KINDS, Kind, People, answers, check, people
@@ -24,7 +24,7 @@ _LEAST = {"SQLite": 20.0, "PostgreSQL": 25.0}
 _LEAST_PUBLISHED = 12.0
 _MOST_P50, _MOST_P99 = 2.0, 20.0
 _RATE = 1_000
-_WARM = 2 * load.CONNECTIONS
+_MOST_WARM = 2 * load.CONNECTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,30 +62,34 @@ def add_flags(words: argparse.ArgumentParser) -> None:
         "--requests", type=int, default=4_000, help="replies in each run, each of somebody else"
     )
     words.add_argument("--seconds", type=float, default=3, help=f"of {_RATE:,} a second, in the open loop")
-    words.add_argument("--only", choices=list(SERVERS), help="one of the databases")
+    words.add_argument("--only", choices=NAMES, help="one of the databases")
     words.add_argument(
         "--kinds", nargs="*", choices=KINDS, default=KINDS, help="who answers; the first for all else"
     )
-    words.add_argument("--without", nargs="*", choices=("published", "open"), default=(), help="leave out")
+    words.add_argument(
+        "--without", nargs="*", choices=("published", "open", "yardsticks"), default=(), help="leave out"
+    )
     words.add_argument("--quick", action="store_true", help="one round of 600, for whoever changes something")
     words.add_argument(
         "--profile", type=Path, help="write down there where our process spends its time; figures are lower"
     )
 
 
-def run(chosen: argparse.Namespace) -> Figures:
+def run(chosen: argparse.Namespace, servers: Servers) -> Figures:
     if chosen.quick:
         chosen.rounds, chosen.requests, chosen.seconds = 1, 600, 1
     figures = Figures("webhook", f"{chosen.rounds} rounds of {chosen.requests:,} replies")
     print(f"sent by {load.who()}, over {load.CONNECTIONS} connections; medians of {chosen.rounds} rounds\n")
     with ExitStack() as stack:
-        bare = {each: stack.enter_context(yardstick(each)) for each in _YARDSTICKS}
-        for name, server in SERVERS.items():
-            if chosen.only in (None, name):
-                with server() as databases:
-                    _note(_Bench(databases, bare, chosen).rounds(), name, figures)
+        bare = {each: stack.enter_context(yardstick(each)) for each in _yardsticks(chosen)}
+        for name, databases in servers.opened(chosen.only):
+            _note(_Bench(databases, bare, chosen).rounds(), name, figures)
     figures.tell()
     return figures
+
+
+def _yardsticks(chosen: argparse.Namespace) -> tuple[str, ...]:
+    return (_BARE,) if "yardsticks" in chosen.without else _YARDSTICKS
 
 
 class _Bench:
@@ -95,6 +99,8 @@ class _Bench:
         self._databases, self._bare, self._chosen = databases, bare, chosen
         self._secret = new_secret()
         self._known: dict[str, People] = {}
+        self._late = round(chosen.seconds * _RATE)
+        self._warm = min(_MOST_WARM, chosen.requests)
 
     def rounds(self) -> _Rounds:
         chosen, rounds = self._chosen, _Rounds()
@@ -105,9 +111,9 @@ class _Bench:
             for kind in chosen.kinds:
                 rounds.ours.setdefault(kind, []).append(self._our_run(kind, chosen.requests))
             if "open" not in chosen.without:
-                rounds.open.append(self._our_run(chosen.kinds[0], round(chosen.seconds * _RATE), _RATE))
+                rounds.open.append(self._our_run(chosen.kinds[0], self._late, _RATE))
             if "published" not in chosen.without:
-                rounds.published.append(self._published_run(max(chosen.requests // 10, load.CONNECTIONS)))
+                rounds.published.append(self._published_run(max(chosen.requests // 10, self._warm)))
             for batch, found in ((1, rounds.alone), (commits.BATCH, rounds.grouped)):
                 with lent(self._databases) as url:
                     found.append(commits.commits(url, chosen.requests, batch))
@@ -115,50 +121,49 @@ class _Bench:
         return rounds
 
     def _bare_run(self, server: Running) -> Taken:
-        somebody = self._people(self._chosen.kinds[0], self._chosen.requests).everybody
+        somebody = self._people(self._chosen.kinds[0]).everybody
         replies = answers(somebody, self._secret, server.port)
-        return _taken(server, replies * max(1, 10_000 // len(replies)))
+        return self._taken(server, replies * max(1, 10_000 // len(replies)))
 
     def _our_run(self, kind: Kind, number: int, rate: float = 0) -> Taken:
         """Into a copy of the same database each time; and what it says to have done is looked for afterwards."""
-        known = self._people(kind, number)
+        known = self._people(kind)
         with lent(self._databases, known.url) as url:
             with relent(url, self._secret, profile=self._chosen.profile) as server:
-                replies = answers(known.everybody[: number + _WARM], self._secret, server.port)
-                taken = _taken(server, replies, rate, lambda: self._databases.cpu(url))
-            check(url, known.everybody[: number + _WARM])
+                replies = answers(known.everybody[: number + self._warm], self._secret, server.port)
+                taken = self._taken(server, replies, rate, lambda: self._databases.cpu(url))
+            check(url, known.everybody[: number + self._warm])
         return taken
 
     def _published_run(self, number: int) -> Taken:
         """Theirs asks our API, which runs in a process of its own; the worker's time is that of both."""
-        known = self._people("by hand", number)
+        known = self._people("by-hand")
         with lent(self._databases, known.url) as url:
             with relent(url, self._secret) as api:
                 words = "--api", f"http://127.0.0.1:{api.port}/v0", "--key", KEY
                 with yardstick("published", *words) as handler:
-                    replies = answers(known.everybody[: number + _WARM], self._secret, handler.port)
-                    taken = _taken(handler, replies, 0, lambda: self._databases.cpu(url) + api.cpu())
-            check(url, known.everybody[: number + _WARM], enrolled=False)
+                    replies = answers(known.everybody[: number + self._warm], self._secret, handler.port)
+                    taken = self._taken(handler, replies, 0, lambda: self._databases.cpu(url) + api.cpu())
+            check(url, known.everybody[: number + self._warm], enrolled=False)
         return taken
 
-    def _people(self, kind: Kind, number: int) -> People:
-        chosen = self._chosen
-        most = max(chosen.requests, 0 if "open" in chosen.without else round(chosen.seconds * _RATE)) + _WARM
+    def _people(self, kind: Kind) -> People:
+        """As many as the longest run needs."""
         if kind not in self._known:
-            self._known[kind] = people(self._databases.new(), kind, max(most, number))
+            number = max(self._chosen.requests, self._late, self._warm) + self._warm
+            self._known[kind] = people(self._databases.new(), kind, number)
         return self._known[kind]
 
-
-def _taken(
-    server: Running, replies: list[bytes], rate: float = 0, database_cpu: Callable[[], float] = float
-) -> Taken:
-    number = len(replies) - _WARM
-    with Requests(replies) as prepared:
-        prepared.send(server.port, number=_WARM)
-        own, others = server.cpu(), database_cpu()
-        told = prepared.send(server.port, first=_WARM, number=number, rate=rate)
-        own, others = server.cpu() - own, database_cpu() - others
-    return Taken(told, own / number * 1e6, others / number * 1e6)
+    def _taken(
+        self, server: Running, replies: list[bytes], rate: float = 0, elsewhere: Callable[[], float] = float
+    ) -> Taken:
+        number = len(replies) - self._warm
+        with Requests(replies) as prepared:
+            prepared.send(server.port, number=self._warm)
+            own, others = server.cpu(), elsewhere()
+            told = prepared.send(server.port, first=self._warm, number=number, rate=rate)
+            own, others = server.cpu() - own, elsewhere() - others
+        return Taken(told, own / number * 1e6, others / number * 1e6)
 
 
 # --- told ---
@@ -195,7 +200,7 @@ def _note(rounds: _Rounds, database: str, figures: Figures) -> None:
     for kind, ours in rounds.ours.items():
         rates = [share * 100 for share in rounds.ratios(ours, bare, lambda one: one.rate)]
         costs = [share * 100 for share in rounds.ratios(bare, ours, lambda one: one.cpu)]
-        who = {"spread": "", "domain": ", all at one company", "by hand": ", drafts by hand with labels"}[
+        who = {"spread": "", "domain": ", all at one company", "by-hand": ", drafts by hand with labels"}[
             kind
         ]
         how = f"{ours[0].answers.requests:,} replies of as many people over 64 connections, closed loop"
@@ -218,13 +223,13 @@ def _note(rounds: _Rounds, database: str, figures: Figures) -> None:
         p50, p99 = ([getattr(one.answers, name) for one in rounds.open] for name in ("p50", "p99"))
         figures.note(database, "reply received to 204, p50", "ms", p50, how, at_most=_MOST_P50)
         figures.note(database, "reply received to 204, p99", "ms", p99, how, at_most=_MOST_P99)
-    for name in _YARDSTICKS[1:]:
+    for name in list(rounds.bare)[1:]:
         shares = [share * 100 for share in rounds.ratios(rounds.bare[name], bare, lambda one: one.rate)]
         figures.note(database, f"yardstick: {name}, of bare Starlette", "%", shares, "the same bytes")
 
 
 def _note_published(rounds: _Rounds, database: str, figures: Figures) -> None:
-    ours = rounds.ours.get("by hand") or next(iter(rounds.ours.values()))
+    ours = rounds.ours.get("by-hand") or next(iter(rounds.ours.values()))
     if not rounds.published:
         return
     times = rounds.ratios(ours, rounds.published, lambda one: one.rate)
