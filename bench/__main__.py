@@ -5,11 +5,17 @@ import signal
 import sys
 from pathlib import Path
 
-from bench import figures, language, mailbox, pending, webhook
+from bench import figures, language, mailbox, memory, pending, webhook
 from bench.databases import Servers
 from relent.logs import set_up_logs
 
-_BENCHES = {"webhook": webhook, "pending": pending, "language": language, "mailbox": mailbox}
+_BENCHES = {
+    "webhook": webhook,
+    "pending": pending,
+    "memory": memory,
+    "language": language,
+    "mailbox": mailbox,
+}
 
 
 def main(words: list[str]) -> None:

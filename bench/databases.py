@@ -15,6 +15,8 @@ import psutil
 from sqlalchemy import Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import DBAPIError
 
+from bench import processor
+
 
 class Databases(Protocol):
     """Where databases are made. All of them are gone at the end."""
@@ -122,12 +124,11 @@ class _Postgresql:
 
     def cpu(self, url: str) -> float:
         """Of every connection to it that is still there; each tells in its title which database it is for."""
-        name, used = make_url(url).database or "", 0.0
-        for each in psutil.process_iter():
-            with suppress(psutil.Error):
-                if name in " ".join(each.cmdline()):
-                    used += sum(each.cpu_times()[:2])
-        return used
+        name = make_url(url).database or ""
+        found = (
+            each for each in psutil.process_iter(["cmdline"]) if name in " ".join(each.info["cmdline"] or ())
+        )
+        return processor.used(found)
 
     def drop_all(self) -> None:
         for name in list(self.made):

@@ -3,6 +3,7 @@
 `python -m bench.sampled profile.txt serve --port 8000` runs `relent serve --port 8000`, and writes it down at the end.
 """
 
+import signal
 import sys
 import threading
 import time
@@ -29,6 +30,11 @@ class Profile(threading.Thread):
         self.with_callees: Counter[tuple[str, str]] = Counter()
         self.threads: Counter[str] = Counter()
         self._known: dict[int, int] = {}
+
+    def forget(self, *_: object) -> None:
+        """Whoever sends SIGUSR1 wants to see what comes from now on."""
+        for counted in (self.own, self.with_callees, self.threads):
+            counted.clear()
 
     def run(self) -> None:
         while True:
@@ -83,6 +89,7 @@ def _place(frame: FrameType) -> str:
 
 if __name__ == "__main__":
     profile, path = Profile(), Path(sys.argv.pop(1))
+    signal.signal(signal.SIGUSR1, profile.forget)
     profile.start()
     try:
         main()

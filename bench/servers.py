@@ -25,6 +25,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from bench import processor
 from bench.people import PATH
 from relent.listen import listen
 
@@ -41,11 +42,19 @@ class Running:
     port: int
     process: psutil.Process
     log: Path
+    profiled: bool = False
 
     def cpu(self) -> float:
         """Seconds of processor time so far, of it and of every process that it has begun."""
-        family = [self.process, *self.process.children(recursive=True)]
-        return sum(sum(each.cpu_times()[:2]) for each in family)
+        return processor.used(self.family())
+
+    def family(self) -> list[psutil.Process]:
+        return [self.process, *self.process.children(recursive=True)]
+
+    def begin_profile(self) -> None:
+        """If there is one: what was before, its start for instance, is not in it."""
+        if self.profiled:
+            self.process.send_signal(signal.SIGUSR1)
 
     def said(self) -> str:
         return self.log.read_text("utf-8", "replace")[-2000:]
@@ -72,12 +81,14 @@ def relent(url: str, secret: str, *, profile: Path | None = None) -> Iterator[Ru
     }
     module = ["relent"] if profile is None else ["bench.sampled", str(profile)]
     command = [sys.executable, "-m", *module, "serve", "--port", str(port)]
-    with _running(command, port, settings) as server:
+    with _running(command, port, settings, profiled=profile is not None) as server:
         yield server
 
 
 @contextmanager
-def _running(command: list[str], port: int, settings: dict[str, str]) -> Iterator[Running]:
+def _running(
+    command: list[str], port: int, settings: dict[str, str], *, profiled: bool = False
+) -> Iterator[Running]:
     bare = {name: value for name, value in os.environ.items() if not name.startswith("RELENT_")}
     surroundings = bare | {"PYTHONPATH": str(ROOT)} | settings
     with (
@@ -87,7 +98,7 @@ def _running(command: list[str], port: int, settings: dict[str, str]) -> Iterato
         process = subprocess.Popen(
             command, cwd=folder, env=surroundings, stdout=log, stderr=log, preexec_fn=_end_with_parent
         )
-        server = Running(port, psutil.Process(process.pid), Path(folder) / "log")
+        server = Running(port, psutil.Process(process.pid), Path(folder) / "log", profiled)
         try:
             _wait(server, process)
             yield server

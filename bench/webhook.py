@@ -160,6 +160,7 @@ class _Bench:
         number = len(replies) - self._warm
         with Requests(replies) as prepared:
             prepared.send(server.port, number=self._warm)
+            server.begin_profile()
             own, others = server.cpu(), elsewhere()
             told = prepared.send(server.port, first=self._warm, number=number, rate=rate)
             own, others = server.cpu() - own, elsewhere() - others

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 TINY = {
     "webhook": "--rounds 1 --requests 20 --seconds 0.02 --kinds by-hand",
     "pending": "--rounds 1 --calls 1 --drafts 400",
+    "memory": "--rounds 1 --seconds 1 --replies 20 --drafts 600",
     "language": "--rounds 1 --people 100",
     "mailbox": "--rounds 1 --calls 1 --drafts 500",
 }
@@ -51,6 +52,13 @@ def test_many_pending_drafts_are_measured_against_few():
     told = _ran("pending", *TINY["pending"].split())
     for deed in ("when the next draft is due", "find and claim 100 due drafts", "cancel by thread: a reply"):
         assert len(re.findall(rf"^  \w+ +{deed}, among 400 against 300 +[\d.]+x +≤ 1\.30x", told, re.M)) == 2
+
+
+def test_the_memory_of_the_server_is_measured_among_many_drafts_and_few():
+    told = _ran("memory", *TINY["memory"].split(), "--only", "SQLite")
+    for when in ("after start", "after a minute", "after replies"):
+        what = f"memory {when}, more among 600 than among 300"
+        assert re.search(rf"^  SQLite +{what} +-?[\d.]+ MB +≤ 20.0 MB", told, re.M), told
 
 
 def test_the_language_is_measured_against_plain_yardsticks():
