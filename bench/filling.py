@@ -5,28 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    ColumnElement,
-    Connection,
-    Insert,
-    Table,
-    bindparam,
-    case,
-    create_engine,
-    func,
-    insert,
-    select,
-    type_coerce,
-)
-
-from engine.model import NEVER
+from bench.copying import copy, look_around
 from engine.ready import letter_of
 from engine.settle import departed
 from engine.states import DraftState, HoldReason, StopReason
 from engine.store import Ledger, Store
-from engine.store.tables import UtcDateTime, audit, draft, draft_label, message, message_label, thread
 from engine.wish import Author, Wish, draft_of
 
 #: One has most of the drafts; the other has few, and none of them was touched for years.
@@ -82,10 +65,10 @@ def fill(store: Store, drafts: int) -> Middle:
     end = datetime.now(UTC) - timedelta(hours=1)
     long_ago = end - timedelta(days=1_500)
     _make(store, _kinds(patterns), end)
-    _copy(store, copies, patterns * _APART)
+    copy(store, copies, patterns * _APART)
     _make(store, [replace(kind, inbox_id=OLD) for kind in _kinds(few)], long_ago)
     _make(store, [_Kind(BUSY, DraftState.WRITTEN, (OVER,))] * few, long_ago)
-    _look_around(store)
+    look_around(store)
     return Middle(end - (copies + 1) * patterns * _APART / 2, long_ago - few * _APART / 2)
 
 
@@ -140,74 +123,3 @@ def _make_one(kind: _Kind, number: int, ledger: Ledger) -> None:
             ledger.drafts.cancel([new.id], StopReason.BY_HAND)
         case DraftState.HELD:
             ledger.drafts.hold(new, HoldReason.ANSWERED, send_at=new.send_at, until=None)
-
-
-# --- copied by the database ---
-
-#: What the house has made has a name after these. Those of the copies come before.
-_AFTER: dict[Table, tuple[Column[str], str]] = {
-    thread: (thread.c.id, "thr_01"),
-    draft: (draft.c.id, "drf_01"),
-    draft_label: (draft_label.c.draft_id, "drf_01"),
-    message: (message.c.thread_id, "thr_01"),
-    message_label: (message_label.c.thread_id, "thr_01"),
-    audit: (audit.c.draft_id, "drf_01"),
-}
-_AT_ONCE = 20
-
-
-def _copy(store: Store, copies: int, apart: timedelta) -> None:
-    """The oldest first, as they would have come. Names keep their length and their order, and moments their distance."""
-    database = create_engine(store.database.url)
-    statements = [_copying(table) for table in _AFTER]
-    with database.connect() as db:
-        _hurry(db)
-        for copy in range(copies, 0, -1):
-            values = {"mark": f"{99_999 - copy:05}", "shift": copy * (apart // timedelta(milliseconds=1))}
-            for statement in statements:
-                db.execute(statement, values)
-            if copy % _AT_ONCE == 0:
-                db.commit()
-        db.commit()
-    database.dispose()
-
-
-def _look_around(store: Store) -> None:
-    """As PostgreSQL does by itself after a while; SQLite never does, and must get along without."""
-    if store.database.dialect.name == "postgresql":
-        with store.database.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
-            db.exec_driver_sql("VACUUM ANALYZE")
-
-
-def _hurry(db: Connection) -> None:
-    """Nobody needs to find after a power loss what is thrown away at the end; and nothing is known yet to plan by."""
-    settings = {
-        "sqlite": ("PRAGMA synchronous=OFF", "PRAGMA cache_size=-500000"),
-        "postgresql": ("SET synchronous_commit=off", "SET enable_seqscan=off"),
-    }
-    for setting in settings[db.dialect.name]:
-        db.exec_driver_sql(setting)
-    db.commit()
-
-
-def _copying(table: Table) -> Insert:
-    name, first = _AFTER[table]
-    columns = [column for column in table.c if column is not audit.c.seq]
-    copies = select(*map(_changed, columns)).where(name > first)
-    return insert(table).from_select([column.name for column in columns], copies)
-
-
-def _changed(column: Column[object]) -> ColumnElement[object]:
-    """`drf_01k9…` becomes `drf_00` and a number, `<abc…@acme.example>` gets the number in its middle."""
-    mark = bindparam("mark", type_=column.type)
-    match column.name:
-        case "id" | "thread_id" | "draft_id":
-            return func.substr(column, 1, 4).concat("00").concat(mark).concat(func.substr(column, 12))
-        case "message_id" | "last_message_id":
-            return func.substr(column, 1, 13).concat(mark).concat(func.substr(column, 19))
-        case "client_id":
-            return column.concat("-").concat(mark)
-    if isinstance(column.type, UtcDateTime):
-        then = type_coerce(column, BigInteger)
-        return case((column >= NEVER, then), else_=then - bindparam("shift", type_=BigInteger))
-    return column

