@@ -5,6 +5,7 @@ import json
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from engine import scribe
 from engine.dispatch import dispatch_due
 from tests.makers import IDA, SAM, SECRET, enrolled, pending, received, signed
 
@@ -291,3 +292,13 @@ def test_a_storm_of_one_event_is_one_effect(door, store, clock, thread_id):
         answers = list(pool.map(lambda _: door.post(PATH, **post).status_code, range(100)))
     assert set(answers) == {204}
     assert _receipts(store, clock) == 1
+
+
+def test_who_comes_when_too_many_wait_is_asked_to_come_again(door, clock, thread_id, monkeypatch):
+    monkeypatch.setattr(scribe, "_MOST_WAITING", 0)
+    answer = door.post(PATH, **signed(received(thread_id), clock.now()))
+
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "1"
+    monkeypatch.undo()
+    assert door.post(PATH, **signed(received(thread_id), clock.now())).status_code == 204
