@@ -269,9 +269,9 @@ class Listener(SimpleWorker):
         return min(max(self._in_vain - _IN_VAIN, 0) * 0.01, 0.5)
 
     def leave(self) -> None:
-        with suppress(Exception):  # whoever does not hear it notices in half a minute
-            if self.birth_date is not None:
-                self.register_death()  # type: ignore[no-untyped-call]
+        """Who goes without a word is missed after half a minute."""
+        if self.birth_date is not None:
+            self.register_death()  # type: ignore[no-untyped-call]
 
     def _refuse(self, told: str | bytes, why: str) -> None:
         self._in_vain += 1
@@ -299,7 +299,6 @@ class Giver:
         self._name = ""
         self._cleaned_at = self._answered_at = -math.inf
         self._heard = False  #: is there anybody to be told, and do they listen?
-        self.given = 0
 
     @property
     def flows(self) -> bool:
@@ -370,7 +369,6 @@ class Giver:
                     result_ttl=0,
                     job_timeout=max(int(self._house.pace.lease.total_seconds() / 2), 1),
                 )
-                self.given += len(batch)
         if new:
             self._redis.expire(queue.key, 6 * _FRESH)
 
@@ -413,17 +411,14 @@ class Taker:
         return 0.0
 
     def _listen(self, listener: Listener) -> None:
-        try:
-            while not self._enough.is_set():
-                listener.show_up()
-                listener.listen(1)
-                self._line.holds("listening")
-                self._count(listener)
-                if listener.rest:
-                    self._enough.wait(listener.rest)
-        finally:
+        while not self._enough.is_set():
+            listener.show_up()
+            listener.listen(1)
+            self._line.holds("listening")
             self._count(listener)
-            listener.leave()
+            if listener.rest:
+                self._enough.wait(listener.rest)
+        listener.leave()
 
     def _count(self, listener: Listener) -> None:
         self._refused += len(listener.refused)

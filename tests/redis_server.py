@@ -43,7 +43,7 @@ class RedisServer:
                 time.sleep(0.02)
 
     def client(self, **more: Any) -> "Redis":
-        return Redis(port=self.port, **more)
+        return Redis(port=self.port, protocol=2, **more)
 
     def kill(self) -> None:
         """As a power cut would."""
@@ -61,7 +61,11 @@ class RedisServer:
             self._process.send_signal(number)
 
     def __enter__(self) -> "RedisServer":
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def __exit__(

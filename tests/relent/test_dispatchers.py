@@ -22,10 +22,11 @@ from rq.job import Callback
 from rq.serializers import JSONSerializer
 from rq.webhook import Webhook
 
+from engine.store import open_store
 from relent import dispatchers
 from relent.assemble import House
 from relent.config import Redis as RedisPart
-from relent.dispatchers import FUNCTION, queue_of
+from relent.dispatchers import FUNCTION, place, queue_of, why_silent
 from relent.worker import Worker
 from tests.makers import enrolled, pending, sequence
 from tests.redis_server import RedisServer
@@ -307,11 +308,15 @@ def test_what_rq_would_do_around_a_job_is_not_done(dialled, mailbox, tmp_path):
     )
     job.retries_left, job.repeats_left, job.group_id = 9, 9, "group"
     queue.enqueue_job(job)
-    queue.connection.publish(f"rq:pubsub:{queue.name}", json.dumps({"command": "shutdown"}))
     queue.connection.set("rq:suspended", 1)
     with _working(dialled):
         _wait(lambda: len(mailbox.sent) == 1)
         _wait(lambda: not list(queue.connection.scan_iter("rq:job:*")))
+        [name] = queue.connection.smembers("rq:workers")
+        order = name.decode().replace("rq:worker:", "rq:pubsub:")
+        assert queue.connection.publish(order, json.dumps({"command": "shutdown"})) == 0, (
+            "nobody takes orders"
+        )
 
     assert not touched.exists()
     assert _left(mailbox) == Counter(ids)
@@ -427,9 +432,17 @@ def test_a_queue_that_nobody_empties_is_waited_for_no_more(dialled, mailbox):
     assert queue.count == 300
 
 
-def test_two_relents_that_share_a_redis_do_not_hear_each_other(dialled, tmp_path):
-    from engine.store import open_store
+def test_why_redis_is_silent_is_told_without_its_password(redis_url):
+    assert why_silent(SecretStr(redis_url)) is None
+    wrong = redis_url.replace("//", "//sam:se%2Fcret@")
+    told = why_silent(SecretStr(wrong))
+    assert told
+    assert "cret" not in told
+    assert place(SecretStr(wrong)) in redis_url
+    assert place(SecretStr("unix:///run/redis.sock")) == "/run/redis.sock"
 
+
+def test_two_relents_that_share_a_redis_do_not_hear_each_other(dialled, tmp_path):
     other = open_store(f"sqlite:///{tmp_path / 'other.db'}")
     try:
         assert queue_of(replace(dialled, store=other)) != queue_of(dialled)
