@@ -20,7 +20,7 @@ from hashlib import sha256
 from threading import Event, Lock, Thread
 from time import monotonic
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
 from redis import Redis
@@ -94,8 +94,10 @@ def why_silent(url: SecretStr) -> str | None:
 
 def _words(error: BaseException, url: SecretStr) -> str:
     told = " ".join(str(error).split()) or type(error).__name__
-    password = urlsplit(url.get_secret_value()).password
-    return (told.replace(password, "…") if password else told)[:300]
+    password = urlsplit(url.get_secret_value()).password or ""
+    for secret in filter(None, (password, unquote(password))):
+        told = told.replace(secret, "…")
+    return told[:300]
 
 
 class Line:
@@ -175,7 +177,7 @@ class Hint(Job):
         except (ValueError, TypeError, RecursionError, zlib.error) as error:
             raise NotOurs("not readable") from error
         if name != FUNCTION or instance is not None or named != {}:
-            raise NotOurs(f"it calls {str(name)[:60]!r}")
+            raise NotOurs(f"it calls {name[:60]!r}" if isinstance(name, str) else "it calls nothing")
         if not isinstance(ids, list) or len(ids) > _AT_ONCE:
             raise NotOurs("it has no list of drafts")
         if not all(isinstance(each, str) and _DRAFT.fullmatch(each) for each in ids):
@@ -298,6 +300,7 @@ class Giver:
         self._redis = connect(_url(house))
         self._name = ""
         self._cleaned_at = self._answered_at = -math.inf
+        self._told: dict[tuple[str, int], float] = {}  #: by whomever
         self._heard = False  #: is there anybody to be told, and do they listen?
 
     @property
@@ -330,9 +333,8 @@ class Giver:
             return self._line.broke("handing over", error)
         self._heard, self._answered_at = heard, monotonic()
         self._line.holds("handing over")
-        if due and heard:
-            return _POLL / 4
-        return _POLL if coming is None else min(max((coming - now).total_seconds(), 0.02), _POLL)
+        longest = _POLL / 2 if due and heard else _POLL  # when some have left, others may be told of
+        return longest if coming is None else min(max((coming - now).total_seconds(), 0.02), longest)
 
     def _hand_over(self, queue: Queue, due: Sequence[tuple[str, int]]) -> bool:
         """Is there anybody who listens?"""
@@ -374,10 +376,17 @@ class Giver:
 
     def _not_told_of(self, due: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
         """Whoever comes first says it; the others of us, and we ourselves next time, need not."""
+        old = monotonic() - _FRESH
+        self._told = {each: at for each, at in self._told.items() if at > old}
+        unsure = [each for each in due if each not in self._told]
+        if not unsure:
+            return []
         pipeline = self._redis.pipeline(transaction=False)
-        for draft_id, attempt in due:
+        for draft_id, attempt in unsure:
             pipeline.set(f"relent:hint:{draft_id}-{attempt}", 1, nx=True, ex=_FRESH)
-        return [each for each, first in zip(due, pipeline.execute(), strict=True) if first]
+        new = [each for each, first in zip(unsure, pipeline.execute(), strict=True) if first]
+        self._told |= dict.fromkeys(unsure, monotonic())
+        return new
 
 
 class Taker:

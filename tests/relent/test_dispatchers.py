@@ -248,6 +248,7 @@ def _strange(touch: str) -> dict[str, bytes]:
         "nothing": b"",
         "no JSON": b"hello",
         "depth": zlib.compress(b"[" * 60_000),
+        "less depth": _job(json.loads("[" * 900 + "]" * 900), []),
         "a number without end": zlib.compress(b"[" + b"9" * 10_000 + b"]"),
         "half": BOMB[:20],
         "an object": zlib.compress(b"{}"),
