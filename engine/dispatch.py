@@ -2,7 +2,8 @@
 
 import secrets
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Collection, Generator
+from datetime import timedelta
 from threading import Event
 from time import monotonic
 
@@ -15,9 +16,19 @@ from engine.store import Store
 
 
 def dispatch_due(
-    *, store: Store, mailbox: Mailbox, clock: Clock, pace: Pace, enough: Event | None = None
+    *,
+    store: Store,
+    mailbox: Mailbox,
+    clock: Clock,
+    pace: Pace,
+    enough: Event | None = None,
+    only: Collection[str] | None = None,
+    waited: timedelta = timedelta(0),
 ) -> Generator[Outcome]:
-    """Claim what is due and send it. Nothing is claimed that this call does not also let go."""
+    """Claim what is due and send it. Nothing is claimed that this call does not also let go.
+
+    `only`: of these drafts, those that are due. `waited`: what has been due for so long, and nobody took it.
+    """
     hands = Hands(store, mailbox, clock, pace, enough or Event())
     with store.transaction(clock.now(), "dispatch") as ledger:
         claimed = ledger.drafts.claim(
@@ -26,6 +37,8 @@ def dispatch_due(
             lease=pace.lease,
             at_most=pace.batch,
             max_lateness=pace.max_lateness,
+            only=only,
+            waited=waited,
         )
     begun, waiting = monotonic(), deque(claimed)
     try:

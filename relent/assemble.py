@@ -1,10 +1,13 @@
 """The one place where everything is put together."""
 
+import logging
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from importlib.util import find_spec
 from threading import Lock
+from urllib.parse import urlsplit
 
 from engine.errors import ConfigError
 from engine.inboxes import organization_id
@@ -27,6 +30,8 @@ from relent.config import Config, Smtp
 from relent.lines import Lines
 from webhooks.sender import Sender, why_never
 from webhooks.signature import Verifier, decode_secret
+
+log = logging.getLogger("relent.assemble")
 
 
 class SystemClock:
@@ -71,6 +76,7 @@ class House:
 
 
 def assemble(config: Config, clock: Clock | None = None) -> House:
+    _check_redis(config)
     ticking = clock or SystemClock()
     dispatch = config.dispatch
     return House(
@@ -86,6 +92,23 @@ def assemble(config: Config, clock: Clock | None = None) -> House:
             max_lateness=dispatch.max_lateness,
         ),
     )
+
+
+def _check_redis(config: Config) -> None:
+    """Whether it answers is not asked: that changes how soon letters leave, and nothing else."""
+    if not config.redis.url:
+        return
+    missing = [name for name in ("redis", "rq") if find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"redis.url is set, and {' and '.join(missing)} not installed: pip install 'relent-engine[redis]'"
+        )
+    host = urlsplit(config.redis.url.get_secret_value()).hostname
+    if config.database.url.startswith("sqlite") and host and not is_loopback(host):
+        log.warning(
+            "redis.url names another machine, and database.url an SQLite file, which only this machine can open: "
+            "workers elsewhere need PostgreSQL (docs/scale.md)"
+        )
 
 
 def desk(house: House) -> Desk:

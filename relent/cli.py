@@ -231,11 +231,12 @@ def serve(
     port: Annotated[
         int | None, typer.Option(help="[default: server.port]", show_default=False, min=0, max=65535)
     ] = None,
+    workers: Annotated[int, typer.Option(help="Processes that share the port.", min=1, max=64)] = 1,
     config: ConfigFile = None,
 ) -> None:
     """Listen for answers, and send what is due: one process, nothing else needed."""
     set_up_logs()
-    listen(configured(context, config), host=host, port=port)
+    listen(configured(context, config), host=host, port=port, workers=workers)
 
 
 @app.command()
@@ -244,11 +245,11 @@ def work(
     burst: Annotated[bool, typer.Option(help="Send what is due now, and leave.")] = False,
     config: ConfigFile = None,
 ) -> None:
-    """Send what is due: one more pair of hands beside `relent serve`."""
+    """Send what is due: one more pair of hands beside `relent serve`, here or on another machine."""
     set_up_logs()
     house = assemble(configured(context, config))
     try:
-        worker = Worker(house)
+        worker = Worker(house, listens=True)
         if burst:
             show.say(f"{len(worker.tick())} looked after")
         else:

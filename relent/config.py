@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import parse_qsl, urlsplit
 
 import yaml
 from pydantic import (
@@ -136,6 +137,34 @@ def _network(text: str) -> IPv4Network | IPv6Network:
         ) from error
 
 
+_REDIS = "write redis://user:password@host:6379/0, rediss://… (with TLS) or unix:///path/redis.sock"
+_REDIS_OPTIONS = ("db", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname")
+
+
+def _redis_url(value: SecretStr | None) -> SecretStr | None:
+    """What is wrong is told without what is written there: it may be half a password."""
+    if value is None or not value.get_secret_value().strip():
+        return None
+    try:
+        parts = urlsplit(value.get_secret_value())
+        found = parts.path if parts.scheme == "unix" else parts.hostname
+        options = dict(parse_qsl(parts.query, keep_blank_values=True))
+        _ = parts.port
+    except ValueError:
+        found, options, parts = None, {}, urlsplit("")
+    if parts.scheme not in {"redis", "rediss", "unix"} or not found or parts.fragment:
+        raise ValueError(
+            f"this is no address of a Redis: {_REDIS}. In a password / # ? @ : are %2F %23 %3F %40 %3A"
+        )
+    if unknown := sorted(set(options) - set(_REDIS_OPTIONS)):
+        raise ValueError(f'unknown option "{unknown[0]}". Known: {", ".join(_REDIS_OPTIONS)}')
+    number = options.get("db", "" if parts.scheme == "unix" else parts.path.strip("/"))
+    if number and not number.isdecimal():
+        raise ValueError("the database of a Redis is a number: redis://host:6379/0")
+    return value
+
+
+RedisUrl = Annotated[SecretStr | None, AfterValidator(_redis_url)]
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_networks)]
 Domains = Annotated[tuple[str, ...], BeforeValidator(_domains)]
 Pools = Annotated[dict[str, tuple[str, ...]], BeforeValidator(_pools)]
@@ -149,6 +178,12 @@ class Database(_Part):
     """Where everything is kept."""
 
     url: str = Field("sqlite:///relent.db", description="or postgresql://user:password@host/name")
+
+
+class Redis(_Part):
+    """Optional: carries hints to `relent work`, on this machine and on others. Nothing is kept there."""
+
+    url: RedisUrl = Field(None, description="redis://user:password@host:6379/0; better: RELENT_REDIS__URL")
 
 
 class Smtp(_Part):
@@ -245,6 +280,7 @@ class Config(BaseSettings):
     )
 
     database: Database = Database()
+    redis: Redis = Redis()
     mailbox: Mailbox = Mailbox()
     webhooks: Webhooks = Webhooks()
     server: Server = Server()

@@ -1,31 +1,53 @@
-"""`relent serve`: one process that listens and sends."""
+"""`relent serve`: one process that listens and sends; or several that share what there is to hear."""
 
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from engine.errors import Unavailable
-from relent import show
-from relent.assemble import assemble, check_listening
+from relent import crew, show
+from relent.assemble import House, assemble, check_listening
 from relent.config import Config, Server
 from relent.listen import listen
 from relent.web import create_app
 
 
-def serve(config: Config, *, host: str | None, port: int | None) -> None:
+def serve(config: Config, *, host: str | None, port: int | None, workers: int = 1) -> None:
     chosen = {"host": host, "port": port}
     server = config.server.model_copy(
         update={key: value for key, value in chosen.items() if value is not None}
     )
     config = config.model_copy(update={"server": server})
+    if workers > 1:
+        _serve_together(config, workers)
+        return
+    with _opened(config) as house, _listener(server) as listener:
+        # listening comes before anything is sent: two of us on one port would be a mistake
+        app = create_app(house)
+        _tell(config, listener.getsockname()[1])
+        listen(app, listener)
+
+
+def _serve_together(config: Config, workers: int) -> None:
+    """What is wrong is found, and told, once. After that, each of them is a server like the only one."""
+    with _listener(config.server) as listener:
+        if crew.rehearse():
+            with _opened(config) as house:
+                create_app(house)
+            return
+        _tell(config, listener.getsockname()[1])
+        if crew.take_part(workers):
+            with _opened(config) as house:
+                listen(create_app(house), listener)
+
+
+@contextmanager
+def _opened(config: Config) -> Iterator[House]:
     house = assemble(config)
     try:
         check_listening(house)
-        with _listener(
-            server
-        ) as listener:  # before anything is sent: two of us on one port would be a mistake
-            app = create_app(house)
-            _tell(config, listener.getsockname()[1])
-            listen(app, listener)
+        yield house
     finally:
         house.store.close()
 

@@ -4,12 +4,14 @@ import logging
 import os
 import signal
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from threading import Event, Thread, Timer
+from threading import Event, Lock, Thread, Timer
 from time import monotonic
+from typing import Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -33,6 +35,7 @@ _LONGEST_GOODBYE = 30.0
 _RECOVER_EVERY = timedelta(seconds=5)
 _FORGET_EVERY = timedelta(minutes=1)
 _HANDS = 4
+_AT_ONCE = timedelta(0)
 _PATIENCE = 5.0  # with a call that is under way when we leave: it is repeated, under the same id
 
 
@@ -43,12 +46,25 @@ class Lag:
     looked_at: datetime
 
 
+class Told(Protocol):
+    """Others are told of what is due; those who take it get it."""
+
+    @property
+    def patience(self) -> timedelta:
+        """How long they get, before we look ourselves."""
+        ...
+
+
 class Worker:
     """One pair of hands. More of them, in more processes, do not get in each other's way."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, *, listens: bool = False) -> None:
+        """`listens`: what the others tell over Redis is looked at by these hands, if there is a Redis."""
         self._house = house
+        self._listens = listens
         self._enough = Event()
+        self._hands = Lock()
+        self._told: Told | None = None
         self._recovered_at: datetime | None = None
         self._forgot_at: datetime | None = None
         self._beside = Errands(house, self._enough), Tellings(house, self._enough)
@@ -70,15 +86,41 @@ class Worker:
                 hands.work_off()
         return done
 
+    def look_at(self, draft_ids: Collection[str]) -> int:
+        """Somebody says that these are due. Whatever of that is true leaves; how many did something."""
+        try:
+            with self._hands:
+                return 0 if self._enough.is_set() else len(self._carry(only=draft_ids))
+        except SQLAlchemyError as error:  # whoever looks by themselves says so, louder
+            log.debug("the database does not answer, a hint is lost: %s", error)
+        except Exception:
+            log.exception("our own mistake; the worker goes on")
+        return 0
+
     def _send_a_batch(self) -> list[Outcome]:
-        house, done = self._house, []
+        """Unless these hands are full with what somebody hinted at."""
         self._look()
+        if not self._hands.acquire(blocking=False):
+            return []
+        try:
+            return self._carry(waited=self._patience)
+        finally:
+            self._hands.release()
+
+    @property
+    def _patience(self) -> timedelta:
+        return self._told.patience if self._told else _AT_ONCE
+
+    def _carry(self, *, only: Collection[str] | None = None, waited: timedelta = _AT_ONCE) -> list[Outcome]:
+        house, done = self._house, []
         for outcome in dispatch_due(
             store=house.store,
             mailbox=house.mailbox,
             clock=house.clock,
             pace=house.pace,
             enough=self._enough,
+            only=only,
+            waited=waited,
         ):
             done.append(outcome)
             _tell(outcome)
@@ -99,6 +141,11 @@ class Worker:
         with ExitStack() as beside:
             for hands in self._beside:
                 beside.enter_context(hands)
+            if self._house.config.redis.url:
+                from relent.dispatchers import Hints  # whoever has no Redis need not have its client either
+
+                look = self.look_at if self._listens else None
+                self._told = beside.enter_context(Hints(self._house, self._enough, look))
             while not self._enough.is_set():
                 try:
                     self.tick()
@@ -117,8 +164,8 @@ class Worker:
         """In the main thread: an interrupt or a polite end lets the letter at hand be finished."""
 
         def end(*_: object) -> None:
-            self.enough()
             end_in_any_case()
+            self.enough()
 
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, end)
@@ -146,11 +193,18 @@ class Worker:
             self._house.refusals.forget(number)
 
     def _until_next(self) -> float:
-        now = self._house.clock.now()
+        now, patience = self._house.clock.now(), self._patience
         with self._house.store.reading(now) as ledger:
-            hours = ledger.drafts.next_due(), ledger.enrollments.next_waking(), ledger.arrivals.next_due()
+            letters = ledger.drafts.next_due()
+            hours = (
+                letters and letters + patience,
+                ledger.enrollments.next_waking(),
+                ledger.arrivals.next_due(),
+            )
         due = min((hour for hour in hours if hour is not None), default=None)
-        return _POLL if due is None else min(max((due - now).total_seconds(), 0.05), _POLL)
+        if due is None or self._hands.locked():
+            return _POLL
+        return min(max((due - now).total_seconds(), 0.05), _POLL)
 
 
 def _tell(outcome: Outcome) -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from redis import Redis
 from sqlalchemy import make_url, text
 from starlette.testclient import TestClient
 
@@ -19,6 +20,7 @@ from relent.config import Config
 from relent.web import create_app
 from tests.doubles import FrozenClock, MemoryMailbox
 from tests.makers import SECRET
+from tests.redis_server import RedisServer
 
 
 @pytest.fixture
@@ -85,6 +87,31 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         db.execute(text(f"TRUNCATE {tables}"))
         db.execute(text("DELETE FROM pod WHERE id <> :default"), {"default": DEFAULT_POD})
     return str(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture(scope="session")
+def _redis_server() -> Iterator[str]:
+    """A real server: the one that RELENT_TEST_REDIS_URL names, or one of our own, from a wheel."""
+    if url := os.environ.get("RELENT_TEST_REDIS_URL"):
+        yield url
+        return
+    with RedisServer() as server:
+        yield server.url
+
+
+@pytest.fixture
+def redis_url(_redis_server: str) -> str:
+    """With nothing in it."""
+    with Redis.from_url(_redis_server) as client:
+        client.flushall()
+    return _redis_server
+
+
+@pytest.fixture
+def own_redis() -> Iterator[RedisServer]:
+    """One that may be killed."""
+    with RedisServer() as server:
+        yield server
 
 
 @pytest.fixture

@@ -145,15 +145,24 @@ class Drafts:
     # --- the way out ---
 
     def claim(
-        self, *, token: str, owner: str, lease: timedelta, at_most: int, max_lateness: timedelta | None = None
+        self,
+        *,
+        token: str,
+        owner: str,
+        lease: timedelta,
+        at_most: int,
+        max_lateness: timedelta | None = None,
+        only: Collection[str] | None = None,
+        waited: timedelta = timedelta(0),
     ) -> list[Draft]:
-        """Take what is due, each letter into one pair of hands only. What is far too late is left for a human."""
-        late = [draft.c.send_at >= self._desk.now - max_lateness] if max_lateness else []
+        """Take what is due, each letter into one pair of hands only. What is far too late is left for a human.
+
+        `only`: of these; what else somebody says about them is not believed. `waited`: what has been due for so long.
+        """
+        asked = [] if only is None else [draft.c.id.in_(only)]
         due = (
             select(draft.c.id)
-            .where(
-                _is(DraftState.SCHEDULED), draft.c.send_at <= self._desk.now, *late, wanted(), nobody_brakes()
-            )
+            .where(*self._may_leave(max_lateness, waited), *asked)
             .order_by(draft.c.send_at, draft.c.opener, draft.c.to)
             .limit(at_most)
             .with_for_update(skip_locked=True)
@@ -169,6 +178,23 @@ class Drafts:
             attempt=draft.c.attempt + 1,
         )
         return sorted(map(record, rows), key=lambda each: (each.send_at, each.opener, each.to))
+
+    def due(self, *, at_most: int, max_lateness: timedelta | None = None) -> list[tuple[str, int]]:
+        """What a claim would take just now, and how often each was tried. Takes nothing."""
+        found = (
+            select(draft.c.id, draft.c.attempt)
+            .where(*self._may_leave(max_lateness))
+            .order_by(draft.c.send_at, draft.c.opener, draft.c.to)
+            .limit(at_most)
+        )
+        return [(row.id, row.attempt) for row in self._db.execute(found)]
+
+    def _may_leave(
+        self, max_lateness: timedelta | None, waited: timedelta = timedelta(0)
+    ) -> list[ColumnElement[bool]]:
+        late = [draft.c.send_at >= self._desk.now - max_lateness] if max_lateness else []
+        due = draft.c.send_at <= self._desk.now - waited
+        return [_is(DraftState.SCHEDULED), due, *late, wanted(), nobody_brakes()]
 
     def pass_gate(self, claimed: Draft, carrier: str = "", readers: Collection[str] | None = None) -> bool:
         """The only irrevocable commit. Everything that can forbid a letter is asked once more, here and now.
@@ -468,9 +494,11 @@ class Drafts:
         hours = [hour for hour in (self.next_hour(), self._db.scalar(awake)) if hour is not None]
         return min(hours, default=None)
 
-    def next_hour(self) -> datetime | None:
-        """When the next letter leaves, if nothing comes between."""
-        waiting = _is(DraftState.SCHEDULED), wanted()
+    def next_hour(self, *, after: datetime | None = None) -> datetime | None:
+        """When the next letter leaves, if nothing comes between. `after`: those that are due already aside."""
+        waiting = [_is(DraftState.SCHEDULED), wanted()]
+        if after is not None:
+            waiting.append(draft.c.send_at > after)
         first: datetime | None = self._db.scalar(
             select(draft.c.send_at).where(*waiting).order_by(draft.c.send_at).limit(1)
         )

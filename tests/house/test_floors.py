@@ -65,6 +65,8 @@ OUTSIDE = {
     "rich": {"relent"},
     "yaml": {"sequences", "relent"},
     "smtplib": {"mailroom"},
+    "redis": {"relent"},
+    "rq": {"relent"},
     "sqlalchemy": {"engine"},
     "alembic": {"engine"},
     "jinja2": {"engine", "relent"},  # letters; and the page of a simulation

@@ -1,6 +1,8 @@
 """config.yaml: what it says, and what is wrong with it."""
 
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -77,6 +79,15 @@ COMPLAINTS = {
     "server: {zzz: 1}": "Known here: host, port, public_url, api_keys, domains, rate.",
     "webhooks: {tolerance: soon}": 'webhooks.tolerance: "soon" is no duration',
     "webhooks: {max_body: big}": 'webhooks.max_body: "big" is no size',
+    "redis: {url: 'http://127.0.0.1'}": "write redis://user:password@host:6379/0",
+    "redis: {url: localhost}": "write redis://",
+    "redis: {url: 'redis://'}": "write redis://",
+    "redis: {url: 'redis://:half/of@it:6379'}": "%2F",
+    "redis: {url: 'redis://localhost:high'}": "write redis://",
+    "redis: {url: 'redis://localhost/one'}": "the database of a Redis is a number",
+    "redis: {url: 'redis://localhost?protcol=3'}": 'unknown option "protcol"',
+    "redis: {uri: x}": 'unknown key redis.uri. Did you mean "url"?',
+    "redis: {queue: x}": "Known here: url.",
     "dispatch: {batch: 0}": "dispatch.batch",
     "dispatch: {lease: 0s}": "dispatch.lease",
     "dispatch: {retries: []}": "dispatch.retries",
@@ -251,3 +262,72 @@ def test_pools_are_addresses_under_a_name(tmp_path):
 def test_pools_that_are_none_are_told_in_words(tmp_path, text, words):
     with pytest.raises(ConfigError, match=words):
         load_config(_config(tmp_path, f"pools: {text}\n"))
+
+
+# --- redis ---
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://sam:se%2Fcret@r.example:6380/1", "rediss://r", "unix:///run/r.sock?db=2"]
+)
+def test_an_address_of_a_redis_is_kept_to_ourselves(tmp_path, monkeypatch, url):
+    monkeypatch.setenv("RELENT_REDIS__URL", url)
+    config = load_config(_config(tmp_path, ""))
+    assert config.redis.url
+    assert config.redis.url.get_secret_value() == url
+    assert "se%2Fcret" not in repr(config)
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://:qz/ss@host", "redis://:qz#ss@host", "http://x:qzss@host", "redis://u:qzss@host:port"]
+)
+def test_a_wrong_address_is_told_without_its_password(tmp_path, url):
+    with pytest.raises(ConfigError) as caught:
+        load_config(_config(tmp_path, f"redis: {{url: '{url}'}}\n"))
+    assert "qz" not in str(caught.value)
+
+
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_an_empty_address_is_none(tmp_path, monkeypatch, empty):
+    monkeypatch.setenv("RELENT_REDIS__URL", empty)
+    assert load_config(_config(tmp_path, "")).redis.url is None
+
+
+def test_without_its_client_redis_is_told_how_to_be_had(tmp_path):
+    """In a process of its own, that cannot find it."""
+    script = (
+        "import sys; sys.modules['rq'] = None; sys.modules['redis'] = None\n"
+        "from relent.cli import main; sys.argv = ['relent', 'work', '--burst']; main()"
+    )
+    environment = {"PATH": "/usr/bin", "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment |= {
+        "RELENT_DATABASE__URL": f"sqlite:///{tmp_path}/r.db",
+        "RELENT_REDIS__URL": "redis://localhost",
+    }
+    ran = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ran.returncode == 2
+    assert "pip install 'relent-engine[redis]'" in ran.stderr.replace("\n", " ")
+    assert "Traceback" not in ran.stderr
+    del environment["RELENT_REDIS__URL"]
+    ran = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (ran.returncode, ran.stdout) == (0, "0 looked after\n")
+
+
+def test_an_sqlite_file_and_a_redis_elsewhere_are_wondered_at(tmp_path, caplog):
+    config = load_config(_config(tmp_path, "redis: {url: 'redis://r.example'}\n"))
+    assemble(config).store.close()
+    assert "workers elsewhere need PostgreSQL" in caplog.text

@@ -19,9 +19,10 @@ HANGS = """
 import time
 from types import SimpleNamespace
 from relent import worker
+from relent.config import Config
 
 worker._LONGEST_GOODBYE = 0.5
-hanging = worker.Worker(SimpleNamespace())
+hanging = worker.Worker(SimpleNamespace(config=Config()))
 hanging.tick = lambda: print("hangs", flush=True) or time.sleep(1000)
 hanging.run_until_signalled()
 """
