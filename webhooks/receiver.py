@@ -15,9 +15,10 @@ from starlette.responses import Response
 
 from engine.errors import UnreadableEvent
 from engine.model import Pace
-from engine.react import in_a_word, note_unreadable, react
+from engine.react import Told, in_a_word, nobody, note_unreadable, react
 from engine.seams import Clock, Mailbox
 from engine.store import Store
+from engine.trail import about, span
 from webhooks.signature import Verifier
 
 log = logging.getLogger("relent.webhooks")
@@ -36,10 +37,17 @@ class Receiver:
     clock: Clock
     pace: Pace
     max_body: int
+    told: Told = nobody
 
     async def receive(self, request: Request) -> Response:
-        body = await self._body(request)
-        delivery_id = self.verifier.verify(body, request.headers.raw, self.clock.now())
+        with span("webhook"):
+            return await self._receive(request)
+
+    async def _receive(self, request: Request) -> Response:
+        with span("webhook receive"):
+            body = await self._body(request)
+        with span("webhook verify"):
+            delivery_id = self.verifier.verify(body, request.headers.raw, self.clock.now())
         try:
             await run_in_threadpool(self._hear, body, delivery_id)
         except SQLAlchemyError as error:
@@ -57,8 +65,11 @@ class Receiver:
             note_unreadable(delivery_id, body, str(error), store=self.store, clock=self.clock)
             raise
         if event:
-            reaction = react(event, body, store=self.store, clock=self.clock, pace=self.pace)
-            log.info("%s %s: %s", type(event).__name__.lower(), event.id, in_a_word(reaction))
+            with about(event_id=event.id):
+                reaction = react(
+                    event, body, store=self.store, clock=self.clock, pace=self.pace, told=self.told
+                )
+                log.info("%s %s: %s", type(event).__name__.lower(), event.id, in_a_word(reaction))
 
     async def _body(self, request: Request) -> bytes:
         """The bytes as they came, and not more of them than agreed."""

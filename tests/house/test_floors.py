@@ -50,6 +50,7 @@ FLOORS = {
         "engine.measures",
         "engine.headers",
         "engine.slips",
+        "engine.trail",
     },
     0: {"engine.errors"},
 }
