@@ -1,5 +1,6 @@
 """`relent serve`: one process that listens and sends."""
 
+import logging
 import os
 import socket
 
@@ -8,7 +9,10 @@ from relent import show
 from relent.assemble import assemble, check_listening
 from relent.config import Config, Server
 from relent.listen import listen
+from relent.logs import is_plain
 from relent.web import create_app
+
+log = logging.getLogger("relent.serve")
 
 
 def serve(config: Config, *, host: str | None, port: int | None) -> None:
@@ -45,11 +49,13 @@ def _tell(config: Config, port: int) -> None:
         "smtp": f"letters leave through {config.mailbox.smtp.host}",
     }
     here = f"http://{config.server.host}:{port}"
-    public = config.server.public_url or here
-    show.complaints.print(
-        f"Relent listens on {here}; {leaves[config.mailbox.transport]}.\n"
-        f"Point your mailbox's webhook at {public.rstrip('/')}/webhooks/agentmail\n"
-        f"The API, as AgentMail has it: {public.rstrip('/')}/v0, to read at {public.rstrip('/')}/docs",
-        highlight=False,
-        soft_wrap=True,
-    )
+    public = (config.server.public_url or here).rstrip("/")
+    for line in (
+        f"Relent listens on {here}; {leaves[config.mailbox.transport]}.",
+        f"Point your mailbox's webhook at {public}/webhooks/agentmail",
+        f"The API, as AgentMail has it: {public}/v0, to read at {public}/docs",
+    ):
+        if is_plain(config.log.format):
+            show.say(line, on=show.complaints)
+        else:
+            log.info("%s", line)

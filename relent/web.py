@@ -4,8 +4,8 @@ import logging
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from http import HTTPStatus
+from time import perf_counter
 from typing import Any
 
 import anyio
@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
+from starlette.types import Receive, Scope, Send
 
 from engine.errors import (
     BadSignature,
@@ -27,13 +28,15 @@ from engine.errors import (
     UnreadableEvent,
 )
 from engine.keys import Keyring
+from engine.trail import begin
 from mailroom import agentpost, feather
 from mailroom.api import manual
 from mailroom.api.door import Api
 from mailroom.api.table import AGENTMAIL, described
-from relent import __version__
+from relent import __version__, health
 from relent.assemble import House, desk, verifier
-from relent.worker import Worker, WorkerThread
+from relent.listen import LAST_BYTE
+from relent.worker import WorkerThread
 from webhooks.receiver import Receiver
 
 log = logging.getLogger("relent.web")
@@ -60,7 +63,6 @@ _FIX = {
 }
 _DOCS = "docs/webhooks.md"
 _NOTE_USES_EVERY = 60.0
-_TOO_LONG_AGO = timedelta(seconds=30)
 
 
 def create_app(house: House, *, with_worker: bool = True) -> Starlette:
@@ -93,13 +95,21 @@ def create_app(house: House, *, with_worker: bool = True) -> Starlette:
         Mount("/api/v1", Api(table, agentpost.AGENTPOST)),
         Mount("/v1/email", Api(table, feather.FEATHER)),
         *manual.routes([described(), agentpost.document(), feather.document()], version=__version__),
-        Route("/healthz", _healthz, methods=["GET"]),
-        Route("/readyz", _readyz(house, worker.worker if worker else None), methods=["GET"]),
+        *health.routes(house, table.keys, worker.worker if worker else None),
     ]
     handlers: dict[Any, Any] = {HTTPException: _http_error, RelentError: _relent_error, Exception: _our_fault}
-    app = Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
+    app = _Stories(routes=routes, exception_handlers=handlers, lifespan=lifespan)
     app.router.redirect_slashes = False
     return app
+
+
+class _Stories(Starlette):
+    """Each request is a story. It has a task to itself, so its trail ends with it, and nothing must be put back."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            begin()
+        await super().__call__(scope, receive, send)
 
 
 async def _note_uses(keys: Keyring) -> None:
@@ -124,43 +134,29 @@ def _webhook(house: House) -> Any:
         clock=house.clock,
         pace=house.pace,
         max_body=house.config.webhooks.max_body,
+        told=house.meters.reacted,
     )
 
     async def hear(request: Request) -> Response:
+        begun = perf_counter()
         try:
-            return await receiver.receive(request)
-        except (BadSignature, UnreadableEvent):
-            house.refusals.count()
-            raise
-        except HTTPException as error:
-            if error.status_code < 500:  # ours are not refusals
+            response = await receiver.receive(request)
+        except Exception as error:
+            status = _status(error)
+            house.meters.answered(status)
+            if status < 500 and not isinstance(error, Refused):  # ours are not refusals
                 house.refusals.count()
             raise
+        house.meters.acknowledged(perf_counter() - request.scope.get(LAST_BYTE, begun))
+        return response
 
     return hear
 
 
-async def _healthz(_: Request) -> Response:
-    return JSONResponse({"status": "alive"})
-
-
-def _readyz(house: House, worker: Worker | None) -> Any:
-    def look() -> dict[str, Any]:
-        now = house.clock.now()
-        with house.store.reading(now) as ledger:
-            ledger.drafts.next_due()
-        looked = worker.lag.looked_at if worker and worker.lag else None
-        behind = bool(worker) and (looked is None or now - looked > _TOO_LONG_AGO)
-        return {"ready": not behind, "database": "answers", "worker_looked_at": looked and looked.isoformat()}
-
-    async def readyz(_: Request) -> Response:
-        try:
-            state = await run_in_threadpool(look)
-        except SQLAlchemyError:
-            state = {"ready": False, "database": "does not answer"}
-        return JSONResponse(state, status_code=200 if state["ready"] else 503)
-
-    return readyz
+def _status(error: Exception) -> int:
+    if isinstance(error, HTTPException):
+        return error.status_code
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
 
 
 def error_body(status: int, name: str, message: str) -> dict[str, str]:
@@ -180,7 +176,7 @@ async def _http_error(_: Request, error: Exception) -> Response:
 
 
 async def _relent_error(_: Request, error: Exception) -> Response:
-    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    status = _status(error)
     headers = {"Retry-After": "5"} if status == 503 else {}
     return JSONResponse(error_body(status, type(error).__name__, str(error)), status, headers=headers)
 

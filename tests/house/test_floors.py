@@ -69,6 +69,9 @@ OUTSIDE = {
     "alembic": {"engine"},
     "jinja2": {"engine", "relent"},  # letters; and the page of a simulation
     "pydantic_settings": {"relent"},
+    "structlog": {"relent"},
+    "prometheus_client": {"relent"},
+    "opentelemetry": {"relent"},
     "svix": set(),
 }
 
