@@ -25,6 +25,7 @@ from engine.states import (
 )
 from relent.cli import app
 from relent.config import Config, render_config
+from relent.metrics import NUMBERS
 from sequences.schema import render_schema, schema
 
 ROOT = Path(__file__).parent.parent
@@ -39,6 +40,7 @@ def pages() -> dict[Path, str]:
         ROOT / "docs" / "configuration.md": _configuration(),
         ROOT / "docs" / "cli.md": _commands(),
         ROOT / "docs" / "sequences.md": _language(),
+        ROOT / "docs" / "observability.md": _numbers(),
         ROOT / "sequences" / "sequence.schema.json": render_schema(),
     }
 
@@ -164,6 +166,15 @@ _WITHOUT = {
     "Variant": {"id": "by its place"},
     "Enroll": {"again_after": "never again"},
 }
+
+
+def _numbers() -> str:
+    rows = "".join(
+        f"| `{each.name}`{''.join(f' `{label}`' for label in each.labels)} | {each.kind} | {each.says} |\n"
+        for each in NUMBERS
+    )
+    page = (ROOT / "docs" / "observability.md").read_text("utf-8")
+    return _between(page, "numbers", f"| name, labels | kind | meaning |\n| --- | --- | --- |\n{rows}")
 
 
 def _language() -> str:

@@ -24,8 +24,12 @@ from engine.ready import InboxClosed, letter_of
 from engine.seams import Clock, Mailbox
 from engine.settle import (
     INSIDE,
+    CalledOff,
+    Delivered,
+    GaveUp,
     InDoubt,
     Outcome,
+    Postponed,
     called_off,
     departed,
     doubted,
@@ -36,6 +40,7 @@ from engine.settle import (
     shut_in,
 )
 from engine.store import Ledger, Store, pauses
+from engine.trail import about, span
 
 log = logging.getLogger("relent.carry")
 
@@ -68,7 +73,10 @@ class _Gate:
         hands, asked = self.hands, monotonic()
         carrier = hands.mailbox.name if outside(letter) else INSIDE
         try:
-            with hands.store.transaction(hands.clock.now(), "dispatch", first=True) as ledger:
+            with (
+                span("letter gate"),
+                hands.store.transaction(hands.clock.now(), "dispatch", first=True) as ledger,
+            ):
                 self.full = no_room(self.draft, ledger, in_turn=True)
                 passed = not self.full and ledger.drafts.pass_gate(self.draft, carrier, letter.everybody)
         except SQLAlchemyError as error:
@@ -80,14 +88,38 @@ class _Gate:
 
 def carry(draft: Draft, hands: Hands) -> Outcome:
     """A claimed draft becomes a letter and leaves, or it does not; either way that is written down."""
+    with about(draft_id=draft.id, enrollment_id=draft.enrollment_id), span("letter") as told:
+        outcome = _carry(draft, hands)
+        told.says(outcome=type(outcome).__name__)
+        _log(outcome)
+    return outcome
+
+
+def _log(outcome: Outcome) -> None:
+    """What a human should look at is a warning."""
+    match outcome:
+        case Delivered(draft_id):
+            log.info("sent %s", draft_id)
+        case CalledOff(draft_id, why):
+            log.info("called off %s: %s", draft_id, why)
+        case Postponed(draft_id, why):
+            log.warning("postponed %s: %s", draft_id, why)
+        case GaveUp(draft_id, why):
+            log.warning("refused for good %s: %s", draft_id, why)
+        case InDoubt(draft_id, why):
+            log.warning("uncertain %s: %s", draft_id, why)
+
+
+def _carry(draft: Draft, hands: Hands) -> Outcome:
     gate = _Gate(draft, hands)
     try:
-        with hands.store.reading(hands.clock.now()) as ledger:
+        with span("letter compose"), hands.store.reading(hands.clock.now()) as ledger:
             full = no_room(draft, ledger)  # before it is carried to the gate in vain
             letter = letter_of(draft, ledger)
         if full:
             return _no_room(draft, full, hands)
-        answer = _hand_over(letter, gate, hands)
+        with span("letter hand over"):
+            answer = _hand_over(letter, gate, hands)
     except (TemporaryFailure, SQLAlchemyError) as failure:
         why, wait = str(failure), _back_off(draft, hands.pace)
         return _write_down(draft, lambda ledger: postponed(draft, why, wait, ledger=ledger), hands)
@@ -154,7 +186,8 @@ def _back_off(draft: Draft, pace: Pace) -> timedelta:
 
 
 def _write_down(draft: Draft, deed: Callable[[Ledger], Outcome], hands: Hands) -> Outcome:
-    outcome = _insist(deed, hands)
+    with span("letter settle"):
+        outcome = _insist(deed, hands)
     return outcome or InDoubt(
         draft.id, "what became of it could not be written down; recovery will see to it"
     )

@@ -9,10 +9,11 @@ from time import monotonic
 
 from engine import owner
 from engine.carry import Hands, carry, let_go
-from engine.model import Pace
+from engine.model import Draft, Pace
 from engine.seams import Clock, Mailbox
 from engine.settle import Outcome
 from engine.store import Store
+from engine.trail import story
 
 
 def dispatch_due(
@@ -43,8 +44,14 @@ def dispatch_due(
     begun, waiting = monotonic(), deque(claimed)
     try:
         while waiting and not hands.enough.is_set() and monotonic() - begun <= pace.lease.total_seconds() / 2:
-            yield carry(waiting.popleft(), hands)
+            yield _carry(waiting.popleft(), hands)
     finally:  # also when the caller has had enough
         mailbox.rest()
         if waiting:
             let_go(waiting, hands)
+
+
+def _carry(draft: Draft, hands: Hands) -> Outcome:
+    """Each letter is a story of its own, in whoever's tick its hour came."""
+    with story():
+        return carry(draft, hands)

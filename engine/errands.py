@@ -16,6 +16,7 @@ from engine.seams import Clock
 from engine.states import EnrollmentState, StopReason
 from engine.store import Ledger, Store
 from engine.store.past import Chore
+from engine.trail import about, span
 
 _AT_ONCE = 50
 
@@ -78,9 +79,10 @@ def run_next(
         taken, outcomes = _take(ledger, rests, waits)
     if taken is None:
         return outcomes
-    if taken.kind == "enter":
-        return [*outcomes, _enter(taken, pools, store=store, clock=clock)]
-    return [*outcomes, _call(taken, post, rests, waits, store=store, clock=clock)]
+    with about(errand_id=taken.id, enrollment_id=taken.enrollment_id), span("errand"):
+        if taken.kind == "enter":
+            return [*outcomes, _enter(taken, pools, store=store, clock=clock)]
+        return [*outcomes, _call(taken, post, rests, waits, store=store, clock=clock)]
 
 
 def _take(ledger: Ledger, rests: Rests, waits: Sequence[timedelta]) -> tuple[Chore | None, list[Outcome]]:

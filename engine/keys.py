@@ -190,7 +190,7 @@ class Keyring:
         return caller
 
     def _is_open(self, host: str, now: datetime) -> bool:
-        if self._configured or not self._at_home or not is_loopback(_name(host)):
+        if self._configured or not self._at_home or not asks_this_machine(host):
             return False
         if self._open is None or abs(now - self._open[1]) >= _BELIEVED_FOR:
             with self._store.reading(now) as ledger:
@@ -314,6 +314,11 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def asks_this_machine(host: str) -> bool:
+    """Does this Host header name the machine itself, and not a name that somebody has had point here?"""
+    return is_loopback(_name(host))
 
 
 def _name(host: str) -> str:

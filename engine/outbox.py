@@ -19,6 +19,7 @@ from engine.store.letters import Conversation
 from engine.store.outbox import Delivery, Telling, conversation_then
 from engine.store.subscribers import Subscriber
 from engine.subscribers import DELETED, SWITCHED_OFF
+from engine.trail import about, span
 
 #: Whoever has not said yes for so long is switched off.
 PATIENCE = timedelta(days=5)
@@ -164,7 +165,8 @@ def tell_next(
             return outcomes
         turns.begin(taken.reader)
     try:
-        return [*outcomes, *_deliver(taken, post, render, turns, waits, store=store, clock=clock)]
+        with about(delivery_id=taken.delivery.id, event_id=taken.delivery.telling_id), span("telling"):
+            return [*outcomes, *_deliver(taken, post, render, turns, waits, store=store, clock=clock)]
     finally:
         turns.end(taken.reader.id)
 

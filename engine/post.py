@@ -71,6 +71,7 @@ class Counter:
     lend: Lend
     #: what a letter, by its inbox and its name, says to inboxes of ours is heard there
     arrive: Callable[[str, str], object] = lambda inbox_id, message_id: None
+    carried: Callable[[Outcome], object] = lambda outcome: None  #: whoever counts letters is told of each
 
 
 class _AskedBefore(Exception):
@@ -193,6 +194,7 @@ def _carry(draft: Draft, counter: Counter) -> Outcome | None:
     with counter.lend() as mailbox:
         if mailbox is not None:
             outcome = carry(draft, Hands(counter.store, mailbox, counter.clock, counter.pace, _SOON))
+            counter.carried(outcome)
             _arrive(draft, counter)
             return outcome
     # unless the database is away; then its lease ends by itself

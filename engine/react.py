@@ -3,7 +3,7 @@
 This is the cancel path. When `react` has returned, nothing more goes out to whoever answered.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic, sleep
@@ -21,6 +21,7 @@ from engine.seams import Clock
 from engine.states import DraftState, EnrollmentState, HoldReason, StopReason
 from engine.store import Ledger, Reach, Store
 from engine.store.inbound import SOURCE
+from engine.trail import span
 from engine.verdict import ABSENCE, Hold, Stop, absence, stop_scope, verdict
 
 _POLL = 0.005
@@ -60,11 +61,21 @@ class Ignored:
 
 Reaction = Stopped | Held | Ignored
 
+#: Whoever counts what came of it: told once it is written down, and before anything is waited for.
+Told = Callable[[Reaction], object]
 
-def react(event: Event, raw: bytes, *, store: Store, clock: Clock, pace: Pace) -> Reaction:
+
+def nobody(reaction: Reaction) -> None:
+    """Nobody counts."""
+
+
+def react(
+    event: Event, raw: bytes, *, store: Store, clock: Clock, pace: Pace, told: Told = nobody
+) -> Reaction:
     """Raises StillSending when a letter was already leaving and does not land in time: it is stopped all the same."""
-    with store.transaction(clock.now(), "webhook") as ledger:
+    with span("webhook hear"), store.transaction(clock.now(), "webhook") as ledger:
         heard = hear_and_keep(event, raw, ledger)
+    told(heard.reaction)
     wait_for_what_is_in_the_air(heard, store=store, clock=clock, pace=pace)
     return heard.reaction
 
@@ -372,6 +383,11 @@ def wait_for_what_is_in_the_air(heard: Hearing, *, store: Store, clock: Clock, p
     reach = heard.reach
     if reach is None or not may_be_in_the_air(heard):
         return
+    with span("webhook wait"):
+        _wait(reach, store=store, clock=clock, pace=pace)
+
+
+def _wait(reach: Reach, *, store: Store, clock: Clock, pace: Pace) -> None:
     until = monotonic() + pace.ack_wait.total_seconds()
     while True:
         with store.reading(clock.now()) as ledger:

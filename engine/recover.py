@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from engine import owner
@@ -13,6 +13,7 @@ from engine.seams import Clock, Mailbox, Trace
 from engine.settle import INSIDE, departed
 from engine.states import DraftState
 from engine.store import Ledger, Store
+from engine.trail import about, span
 
 log = logging.getLogger("relent.recover")
 
@@ -29,6 +30,15 @@ class Recovered:
 
 
 def recover(*, store: Store, mailbox: Mailbox, clock: Clock, pace: Pace) -> Recovered:
+    with span("recover") as told:
+        found = _recover(store=store, mailbox=mailbox, clock=clock, pace=pace)
+        told.says(**{name: number for name, number in asdict(found).items() if number})
+        if found != Recovered():
+            log.info("recovered: %s", found)
+    return found
+
+
+def _recover(*, store: Store, mailbox: Mailbox, clock: Clock, pace: Pace) -> Recovered:
     with store.transaction(clock.now(), "recovery") as ledger:
         gone = owner.dead(ledger.drafts.owners())
         freed = ledger.drafts.free_abandoned(gone)
@@ -38,13 +48,10 @@ def recover(*, store: Store, mailbox: Mailbox, clock: Clock, pace: Pace) -> Reco
         doubtful = ledger.drafts.doubtful()
         for kind, rows in {"draft.uncertain": doubted, "draft.held": late}.items():
             _tell(kind, rows, ledger)
-    proven = [draft for draft in doubtful if _prove(draft, store=store, mailbox=mailbox, clock=clock)]
-    found = Recovered(
+    proven = [draft for draft in doubtful if _proves(draft, store=store, mailbox=mailbox, clock=clock)]
+    return Recovered(
         freed=len(freed), doubted=len(doubted), woken=len(woken), late=len(late), proven=len(proven)
     )
-    if found != Recovered():
-        log.info("recovered: %s", found)
-    return found
 
 
 def _tell(kind: str, rows: Iterable[Any], ledger: Ledger) -> None:
@@ -69,6 +76,11 @@ def settle_doubt(draft_id: str, *, left: bool, by: str, store: Store, clock: Clo
         if draft.state != DraftState.UNCERTAIN:
             raise Refused(f"{draft_id} is {draft.state}: there is no doubt about it")
         _write_down(draft, left, f"{by} says so", ledger)
+
+
+def _proves(draft: Draft, *, store: Store, mailbox: Mailbox, clock: Clock) -> bool:
+    with about(draft_id=draft.id, enrollment_id=draft.enrollment_id):
+        return _prove(draft, store=store, mailbox=mailbox, clock=clock)
 
 
 def _prove(draft: Draft, *, store: Store, mailbox: Mailbox, clock: Clock) -> bool:

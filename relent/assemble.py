@@ -1,6 +1,7 @@
 """The one place where everything is put together."""
 
 import logging
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,8 +27,11 @@ from mailroom.hearsay import told
 from mailroom.local import Capture, LocalMailbox, Transport
 from mailroom.smtp_out import SmtpSettings, SmtpTransport
 from mailroom.telling import render
+from relent import __version__
 from relent.config import Config, Smtp
+from relent.exposition import Exposition
 from relent.lines import Lines
+from relent.metrics import Meters, Timed
 from webhooks.sender import Sender, why_never
 from webhooks.signature import Verifier, decode_secret
 
@@ -71,19 +75,26 @@ class House:
     clock: Clock
     pace: Pace
     refusals: Refusals = field(default_factory=Refusals)
+    meters: Meters = field(default_factory=Meters)
+    redis_answers: Callable[[], bool] | None = None  #: None: there is none
     render: Render = render_telling
     lend: Lend | None = None  #: a mailbox for what somebody waits for; None: the usual one
 
 
 def assemble(config: Config, clock: Clock | None = None) -> House:
     _check_redis(config)
-    ticking = clock or SystemClock()
+    ticking, meters = clock or SystemClock(), Meters()
     dispatch = config.dispatch
+
+    def mailbox() -> Mailbox:
+        return Timed(LocalMailbox(_transport(config, ticking)), meters)
+
     return House(
         config=config,
         store=open_store(config.database.url),
-        mailbox=LocalMailbox(_transport(config, ticking)),
-        lend=Lines(lambda: LocalMailbox(_transport(config, ticking))).lend,
+        mailbox=mailbox(),
+        lend=Lines(mailbox).lend,
+        meters=meters,
         clock=ticking,
         pace=Pace(
             batch=dispatch.batch,
@@ -111,6 +122,11 @@ def _check_redis(config: Config) -> None:
         )
 
 
+def exposition(house: House) -> Exposition:
+    """How this house fares, for whoever asks."""
+    return Exposition(meters=house.meters, store=house.store, clock=house.clock, version=__version__)
+
+
 def desk(house: House) -> Desk:
     """What the endpoints of `/v0` work with."""
     config = house.config
@@ -127,7 +143,8 @@ def desk(house: House) -> Desk:
             at_home=is_loopback(config.server.host),
         ),
         lend=house.lend or (lambda: nullcontext(house.mailbox)),
-        arrive=partial(receive_sent, read=told, store=house.store, clock=house.clock, pace=house.pace),
+        arrive=partial(_arrive, house),
+        carried=house.meters.carried,
         seal=Seal(key),
         organization_id=organization_id(key),
         judge=judge(config),
@@ -136,6 +153,14 @@ def desk(house: House) -> Desk:
         anywhere=config.mailbox.transport == "capture",
         public_url=config.server.public_url,
     )
+
+
+def _arrive(house: House, inbox_id: str, message_id: str) -> None:
+    """What a letter, by its inbox and its name, says to inboxes of ours is heard there."""
+    for reaction in receive_sent(
+        inbox_id, message_id, read=told, store=house.store, clock=house.clock, pace=house.pace
+    ):
+        house.meters.reacted(reaction)
 
 
 def verifier(config: Config) -> Verifier:

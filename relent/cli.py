@@ -5,7 +5,7 @@ import os
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from sqlalchemy.exc import SQLAlchemyError
@@ -19,9 +19,9 @@ from engine.errors import ConfigError, RelentError, SequenceError
 from engine.model import Prospect
 from engine.recover import settle_doubt
 from engine.sequence import Sequence
-from engine.store import in_words, migrate_url
+from engine.store import Ledger, in_words, migrate_url
 from relent import __version__, show
-from relent.assemble import SystemClock, assemble
+from relent.assemble import SystemClock, assemble, exposition
 from relent.cli_errands import register as register_errands
 from relent.cli_foresee import register as register_foresee
 from relent.cli_keys import register as register_keys
@@ -30,10 +30,12 @@ from relent.cli_webhooks import register as register_webhooks
 from relent.config import Config, load_config
 from relent.demo import play
 from relent.enrolling import enroll_all, look_at_all, show_report
+from relent.exposition import drift, shown_at, workers
 from relent.first_day import set_up
-from relent.logs import set_up_logs
+from relent.logs import secrets_of, set_up_logs
 from relent.options import AsJson, AsLines, ConfigFile, configured, looking, opened, progress, variables_of
 from relent.serve import serve as listen
+from relent.traces import drawing
 from relent.worker import Worker
 from sequences.loader import load
 from sequences.people import BadRow, read_people
@@ -235,25 +237,37 @@ def serve(
     config: ConfigFile = None,
 ) -> None:
     """Listen for answers, and send what is due: one process, nothing else needed."""
-    set_up_logs()
-    listen(configured(context, config), host=host, port=port, workers=workers)
+    settings = _observed(context, config)
+    with drawing(settings.traces.endpoint):
+        listen(settings, host=host, port=port, workers=workers)
 
 
 @app.command()
 def work(
     context: typer.Context,
     burst: Annotated[bool, typer.Option(help="Send what is due now, and leave.")] = False,
+    metrics: Annotated[
+        int | None,
+        typer.Option(
+            help="Show this worker's metrics at http://127.0.0.1:PORT/metrics.",
+            metavar="PORT",
+            show_default=False,
+            min=0,
+            max=65535,
+        ),
+    ] = None,
     config: ConfigFile = None,
 ) -> None:
     """Send what is due: one more pair of hands beside `relent serve`, here or on another machine."""
-    set_up_logs()
-    house = assemble(configured(context, config))
+    settings = _observed(context, config)
+    house = assemble(settings)
     try:
-        worker = Worker(house, listens=True)
-        if burst:
-            show.say(f"{len(worker.tick())} looked after")
-        else:
-            worker.run_until_signalled()
+        with drawing(settings.traces.endpoint), shown_at(metrics, exposition(house)):
+            worker = Worker(house, listens=True)
+            if burst:
+                show.say(f"{len(worker.tick())} looked after")
+            else:
+                worker.run_until_signalled()
     finally:
         house.store.close()
 
@@ -265,6 +279,7 @@ def status(context: typer.Context, config: ConfigFile = None, as_json: AsJson = 
     with looking(settings) as ledger:
         state = ledger.views.status(ledger.now) | {"mode": settings.mailbox.transport}
         state["switched_off"] = ledger.subscribers.switched_off()
+        state |= _standing(ledger)
     if as_json:
         show.as_json(state)
     else:
@@ -399,6 +414,25 @@ def version() -> None:
 def demo() -> None:
     """A month of a small campaign in seconds: the real engine, server and webhooks; simulated people. No mail leaves."""
     play()
+
+
+def _standing(ledger: Ledger) -> dict[str, Any]:
+    """What /metrics knows as well."""
+    seen = ledger.glance.standing()
+    return {
+        "due": seen.due,
+        "in_flight": seen.in_flight,
+        "braked": asdict(seen.braked) if seen.braked else None,
+        "drift": drift(seen.signs),
+        "workers": [{**each.says, "seen_at": each.at} for each in workers(seen.signs, ledger.now)],
+    }
+
+
+def _observed(context: typer.Context, config: Path | None) -> Config:
+    """The settings of somebody who stays for long: their log begins here."""
+    settings = configured(context, config)
+    set_up_logs(settings.log.format, settings.log.level, secrets=secrets_of(settings))
+    return settings
 
 
 def _all_sequences(config: Config) -> list[Path]:

@@ -258,6 +258,29 @@ class Dispatch(_Part):
     )
 
 
+class Log(_Part):
+    """What `relent serve` and `relent work` write to standard error: docs/observability.md."""
+
+    format: Literal["auto", "json", "plain"] = Field(
+        "auto", description="json: an object a line; auto: plain on a terminal"
+    )
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="and what is worse")
+
+
+def _endpoint(url: str | None) -> str | None:
+    if url is not None and (not url.startswith(("http://", "https://")) or not urlsplit(url).netloc):
+        raise ValueError(f'"{url}" is nothing to send to. Write http://localhost:4318/v1/traces')
+    return url
+
+
+class Traces(_Part):
+    """Where OpenTelemetry's spans go: how long each part of a story takes."""
+
+    endpoint: Annotated[str | None, AfterValidator(_endpoint)] = Field(
+        None, description="OTLP over HTTP: http://localhost:4318/v1/traces; null: nowhere"
+    )
+
+
 class _PlainEnvironment(EnvSettingsSource):
     """One secret needs no brackets and quotes: what is no JSON is text."""
 
@@ -287,6 +310,8 @@ class Config(BaseSettings):
     sequences: Sequences = Sequences()
     pools: Pools = Field({}, description="senders who take turns, by name: emea-sdr: [sam@acme.example, …]")
     dispatch: Dispatch = Dispatch()
+    log: Log = Log()
+    traces: Traces = Traces()
 
     @classmethod
     def settings_customise_sources(

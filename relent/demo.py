@@ -78,7 +78,7 @@ class _Story:
 
 
 def play() -> None:
-    set_up_logs(level=50)  # the timeline is the story; the server's own log would only tell it twice
+    set_up_logs(level="critical")  # the timeline is the story; the server's own log would only tell it twice
     begun = monotonic()
     secret = new_secret()
     with tempfile.TemporaryDirectory(prefix="relent-demo-") as folder:

@@ -8,6 +8,7 @@ import resource
 import signal
 import socket
 from asyncio import TimerHandle
+from time import perf_counter
 from types import FrameType
 from typing import Any
 
@@ -16,6 +17,9 @@ from starlette.applications import Starlette
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from relent.worker import end_in_any_case
+
+#: When it came, by `perf_counter`; in the scope of a request.
+LAST_BYTE = "relent.last_byte"
 
 _LONGEST_HEAD = 32 * 1024
 _SLOWEST_HEAD = 10.0
@@ -66,6 +70,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._reading_head, self._head = True, 0
+        scope: Any = self.scope
+        scope[LAST_BYTE] = perf_counter()
         super().on_message_complete()
 
     def on_response_complete(self) -> None:

@@ -1,5 +1,6 @@
 """`relent serve`: one process that listens and sends; or several that share what there is to hear."""
 
+import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -10,7 +11,11 @@ from relent import crew, show
 from relent.assemble import House, assemble, check_listening
 from relent.config import Config, Server
 from relent.listen import listen
+from relent.logs import is_plain
+from relent.metrics import counting_together
 from relent.web import create_app
+
+log = logging.getLogger("relent.serve")
 
 
 def serve(config: Config, *, host: str | None, port: int | None, workers: int = 1) -> None:
@@ -37,9 +42,10 @@ def _serve_together(config: Config, workers: int) -> None:
                 create_app(house)
             return
         _tell(config, listener.getsockname()[1])
-        if crew.take_part(workers):
-            with _opened(config) as house:
-                listen(create_app(house), listener)
+        with counting_together():
+            if crew.take_part(workers):
+                with _opened(config) as house:
+                    listen(create_app(house), listener)
 
 
 @contextmanager
@@ -67,11 +73,13 @@ def _tell(config: Config, port: int) -> None:
         "smtp": f"letters leave through {config.mailbox.smtp.host}",
     }
     here = f"http://{config.server.host}:{port}"
-    public = config.server.public_url or here
-    show.complaints.print(
-        f"Relent listens on {here}; {leaves[config.mailbox.transport]}.\n"
-        f"Point your mailbox's webhook at {public.rstrip('/')}/webhooks/agentmail\n"
-        f"The API, as AgentMail has it: {public.rstrip('/')}/v0, to read at {public.rstrip('/')}/docs",
-        highlight=False,
-        soft_wrap=True,
-    )
+    public = (config.server.public_url or here).rstrip("/")
+    for line in (
+        f"Relent listens on {here}; {leaves[config.mailbox.transport]}.",
+        f"Point your mailbox's webhook at {public}/webhooks/agentmail",
+        f"The API, as AgentMail has it: {public}/v0, to read at {public}/docs",
+    ):
+        if is_plain(config.log.format):
+            show.say(line, on=show.complaints)
+        else:
+            log.info("%s", line)

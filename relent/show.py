@@ -80,6 +80,15 @@ def as_status(state: dict[str, Any]) -> None:
         counted = ", ".join(f"{number:,} {name}" for name, number in state[heading].items() if number)
         console.print(f"{heading:<12} {counted or 'none'}", highlight=False)
     console.print(f"{'mode':<12} {state['mode']}", highlight=False)
+    hands = ", ".join(f"{each['host']}, process {each['pid']}" for each in state["workers"])
+    say(f"{'workers':<12} {hands or 'none was seen within half a minute'}")
+    if state["due"] or state["in_flight"]:
+        say(f"{'now':<12} {state['due']:,} due, {state['in_flight']:,} in flight")
+    if state["braked"]:
+        say(f"{'braked':<12} nothing leaves: {state['braked']['why']}", style="yellow")
+    for kind, number in state["drift"].items():
+        if number:
+            say(f"{'drift':<12} {number:,.0f} {kind}: see `relent doctor`", style="yellow")
     for warning, number, meaning in (
         (
             "failed",

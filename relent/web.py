@@ -4,8 +4,8 @@ import logging
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from http import HTTPStatus
+from time import perf_counter
 from typing import Any
 
 import anyio
@@ -28,13 +28,15 @@ from engine.errors import (
     UnreadableEvent,
 )
 from engine.keys import Keyring
+from engine.trail import begin
 from mailroom import agentpost, feather
 from mailroom.api import manual
 from mailroom.api.door import Api
 from mailroom.api.table import AGENTMAIL, described
-from relent import __version__
+from relent import __version__, health
 from relent.assemble import House, desk, verifier
-from relent.worker import Worker, WorkerThread
+from relent.listen import LAST_BYTE
+from relent.worker import WorkerThread
 from webhooks.receiver import Means, Receiver
 
 log = logging.getLogger("relent.web")
@@ -65,7 +67,6 @@ HOOKS = frozenset({"/webhooks/agentmail", "/webhooks/agentmail/"})
 _HEARD: Message = {"type": "http.response.start", "status": 204, "headers": []}
 _NOTHING_MORE: Message = {"type": "http.response.body", "body": b""}
 _NOTE_USES_EVERY = 60.0
-_TOO_LONG_AGO = timedelta(seconds=30)
 
 
 def create_app(house: House, *, with_worker: bool = True) -> Starlette:
@@ -97,13 +98,79 @@ def create_app(house: House, *, with_worker: bool = True) -> Starlette:
         Mount("/api/v1", Api(table, agentpost.AGENTPOST)),
         Mount("/v1/email", Api(table, feather.FEATHER)),
         *manual.routes([described(), agentpost.document(), feather.document()], version=__version__),
-        Route("/healthz", _healthz, methods=["GET"]),
-        Route("/readyz", _readyz(house, worker.worker if worker else None), methods=["GET"]),
+        *health.routes(house, table.keys, worker.worker if worker else None),
     ]
     handlers: dict[Any, Any] = {HTTPException: _http_error, RelentError: _relent_error, Exception: _our_fault}
     app = _Doors(hook, routes=routes, exception_handlers=handlers, lifespan=lifespan)
     app.router.redirect_slashes = False
     return app
+
+
+class Hook:
+    """Where a mailbox elsewhere tells us that somebody answered."""
+
+    def __init__(self, house: House) -> None:
+        self._refusals, self._meters = house.refusals, house.meters
+        self._receiver = Receiver(
+            Means(
+                verifier=verifier(house.config),
+                mailbox=house.mailbox,
+                store=house.store,
+                clock=house.clock,
+                pace=house.pace,
+                max_body=house.config.webhooks.max_body,
+                told=house.meters.reacted,
+            )
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = perf_counter()
+        begin()
+        try:
+            await self._receiver.receive(scope, receive)
+        except Exception as error:  # noqa: BLE001 (whatever it is, somebody waits for an answer)
+            answer = await self._refusal(error)
+            await answer(scope, receive, send)
+        else:
+            await send(_HEARD)
+            await send(_NOTHING_MORE)
+            self._meters.acknowledged(perf_counter() - scope.get(LAST_BYTE, begun))
+
+    def close(self) -> None:
+        self._receiver.close()
+
+    async def _refusal(self, error: Exception) -> Response:
+        status = _status(error)
+        self._meters.answered(status)
+        if status < 500 and not isinstance(error, Refused):  # ours are not refusals
+            self._refusals.count()
+        nobody = Request({"type": "http"})
+        match error:
+            case HTTPException():
+                return await _http_error(nobody, error)
+            case RelentError():
+                return await _relent_error(nobody, error)
+        log.error("our own mistake: a webhook was not heard", exc_info=error)
+        return await _our_fault(nobody, error)
+
+
+class _Doors(Starlette):
+    """Thousands may answer in one second: whoever does so comes in by a door of their own.
+
+    Each request is a story. It has a task to itself, so its trail ends with it, and nothing must be put back.
+    """
+
+    def __init__(self, hook: Hook, **more: Any) -> None:
+        super().__init__(**more)
+        self._hook = hook
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] in HOOKS and scope["method"] == "POST":
+            await self._hook(scope, receive, send)
+            return
+        if scope["type"] == "http":
+            begin()
+        await super().__call__(scope, receive, send)
 
 
 async def _note_uses(keys: Keyring) -> None:
@@ -120,86 +187,10 @@ def _note_uses_now(keys: Keyring) -> None:
         log.warning("the database did not take when keys were used last: %s", error)
 
 
-class Hook:
-    """Where a mailbox elsewhere tells us that somebody answered."""
-
-    def __init__(self, house: House) -> None:
-        self._refusals = house.refusals
-        self._receiver = Receiver(
-            Means(
-                verifier=verifier(house.config),
-                mailbox=house.mailbox,
-                store=house.store,
-                clock=house.clock,
-                pace=house.pace,
-                max_body=house.config.webhooks.max_body,
-            )
-        )
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await self._receiver.receive(scope, receive)
-        except Exception as error:  # noqa: BLE001 (whatever it is, somebody waits for an answer)
-            answer = await self._refusal(error)
-            await answer(scope, receive, send)
-        else:
-            await send(_HEARD)
-            await send(_NOTHING_MORE)
-
-    def close(self) -> None:
-        self._receiver.close()
-
-    async def _refusal(self, error: Exception) -> Response:
-        nobody = Request({"type": "http"})
-        match error:
-            case BadSignature() | UnreadableEvent():
-                self._refusals.count()
-                return await _relent_error(nobody, error)
-            case HTTPException():
-                if error.status_code < 500:  # ours are not refusals
-                    self._refusals.count()
-                return await _http_error(nobody, error)
-            case RelentError():
-                return await _relent_error(nobody, error)
-        log.error("our own mistake: a webhook was not heard", exc_info=error)
-        return await _our_fault(nobody, error)
-
-
-class _Doors(Starlette):
-    """Thousands may answer in one second: whoever does so comes in by a door of their own."""
-
-    def __init__(self, hook: Hook, **more: Any) -> None:
-        super().__init__(**more)
-        self._hook = hook
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] in HOOKS and scope["method"] == "POST":
-            await self._hook(scope, receive, send)
-        else:
-            await super().__call__(scope, receive, send)
-
-
-async def _healthz(_: Request) -> Response:
-    return JSONResponse({"status": "alive"})
-
-
-def _readyz(house: House, worker: Worker | None) -> Any:
-    def look() -> dict[str, Any]:
-        now = house.clock.now()
-        with house.store.reading(now) as ledger:
-            ledger.drafts.next_due()
-        looked = worker.lag.looked_at if worker and worker.lag else None
-        behind = bool(worker) and (looked is None or now - looked > _TOO_LONG_AGO)
-        return {"ready": not behind, "database": "answers", "worker_looked_at": looked and looked.isoformat()}
-
-    async def readyz(_: Request) -> Response:
-        try:
-            state = await run_in_threadpool(look)
-        except SQLAlchemyError:
-            state = {"ready": False, "database": "does not answer"}
-        return JSONResponse(state, status_code=200 if state["ready"] else 503)
-
-    return readyz
+def _status(error: Exception) -> int:
+    if isinstance(error, HTTPException):
+        return error.status_code
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
 
 
 def error_body(status: int, name: str, message: str) -> dict[str, str]:
@@ -219,7 +210,7 @@ async def _http_error(_: Request, error: Exception) -> Response:
 
 
 async def _relent_error(_: Request, error: Exception) -> Response:
-    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    status = _status(error)
     headers = {"Retry-After": "5"} if status == 503 else {}
     return JSONResponse(error_body(status, type(error).__name__, str(error)), status, headers=headers)
 

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 from abc import ABC, abstractmethod
 from collections.abc import Collection
 from contextlib import ExitStack, suppress
@@ -15,16 +16,18 @@ from typing import Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from engine import errands, outbox
+from engine import errands, outbox, owner
 from engine.calls import Rests
 from engine.dispatch import dispatch_due
 from engine.post import forget_keys
 from engine.receive import receive_next
 from engine.recover import recover
-from engine.settle import CalledOff, Delivered, GaveUp, InDoubt, Outcome, Postponed
+from engine.settle import Outcome
 from engine.store.inbound import REFUSED
+from engine.trail import span, story
 from engine.wake import wake_due
 from mailroom.hearsay import told
+from relent import __version__
 from relent.assemble import House, sender
 from webhooks.sender import Sender
 
@@ -67,11 +70,22 @@ class Worker:
         self._told: Told | None = None
         self._recovered_at: datetime | None = None
         self._forgot_at: datetime | None = None
+        self._here = Presence(house)
         self._beside = Errands(house, self._enough), Tellings(house, self._enough)
         self.lag: Lag | None = None
 
     def tick(self) -> list[Outcome]:
         """Everything that is due now, until nothing is."""
+        with story(), span("tick") as told:
+            done = self._until_nothing_is_due()
+            if done:
+                told.says(letters=len(done))
+        for hands in self._beside:
+            if not hands.are_beside:
+                hands.work_off()
+        return done
+
+    def _until_nothing_is_due(self) -> list[Outcome]:
         self._count_refusals()
         done: list[Outcome] = []
         while not self._enough.is_set():
@@ -81,9 +95,6 @@ class Worker:
             done += batch
             if not batch and not woken and not came:
                 break
-        for hands in self._beside:
-            if not hands.are_beside:
-                hands.work_off()
         return done
 
     def look_at(self, draft_ids: Collection[str]) -> int:
@@ -123,18 +134,22 @@ class Worker:
             waited=waited,
         ):
             done.append(outcome)
-            _tell(outcome)
+            house.meters.carried(outcome)
             self._look()
         return done
 
     def _let_in(self) -> bool:
         """What one inbox of ours wrote to another. Whether there was anything."""
         house = self._house
-        return bool(receive_next(read=told, store=house.store, clock=house.clock, pace=house.pace))
+        reactions = receive_next(read=told, store=house.store, clock=house.clock, pace=house.pace)
+        for each in reactions:
+            house.meters.reacted(each)
+        return bool(reactions)
 
     def _look(self) -> None:
         """Every letter is a sign of life: a long queue is no illness."""
         self.lag = Lag(self._house.clock.now())
+        self._house.meters.looked(self.lag.looked_at)
 
     def run(self) -> None:
         """Until somebody says enough. A database that is away is waited for."""
@@ -159,6 +174,7 @@ class Worker:
                 self._enough.wait(pause)
         with suppress(SQLAlchemyError):
             self._count_refusals()
+            self._here.leave()
 
     def run_until_signalled(self) -> None:
         """In the main thread: an interrupt or a polite end lets the letter at hand be finished."""
@@ -180,6 +196,7 @@ class Worker:
         if self._recovered_at and abs(now - self._recovered_at) < _RECOVER_EVERY:
             return
         recover(store=house.store, mailbox=house.mailbox, clock=house.clock, pace=house.pace)
+        self._here.show()
         self._recovered_at = now
         if self._forgot_at is None or abs(now - self._forgot_at) >= _FORGET_EVERY:
             outbox.forget(store=house.store, clock=house.clock)
@@ -207,19 +224,32 @@ class Worker:
         return min(max((due - now).total_seconds(), 0.05), _POLL)
 
 
-def _tell(outcome: Outcome) -> None:
-    """What a human should look at is a warning."""
-    match outcome:
-        case Delivered(draft_id):
-            log.info("sent %s", draft_id)
-        case CalledOff(draft_id, why):
-            log.info("called off %s: %s", draft_id, why)
-        case Postponed(draft_id, why):
-            log.warning("postponed %s: %s", draft_id, why)
-        case GaveUp(draft_id, why):
-            log.warning("refused for good %s: %s", draft_id, why)
-        case InDoubt(draft_id, why):
-            log.warning("uncertain %s: %s", draft_id, why)
+class Presence:
+    """A worker shows that it is there: `relent status` tells of it, wherever it runs."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._name = f"worker/{owner.me()}"
+        self._since: datetime | None = None
+
+    def show(self) -> None:
+        """And whoever is proven dead is not shown any more."""
+        with self._house.store.transaction(self._house.clock.now(), "worker") as ledger:
+            self._since = self._since or ledger.now
+            ledger.watch.sign(
+                self._name,
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                since=f"{self._since:%Y-%m-%dT%H:%M:%SZ}",
+                version=__version__,
+            )
+            names = [sign.name.removeprefix("worker/") for sign in ledger.watch.signs("worker/")]
+            for gone in owner.dead(names):
+                ledger.watch.unsign(f"worker/{gone}")
+
+    def leave(self) -> None:
+        with self._house.store.transaction(self._house.clock.now(), "worker") as ledger:
+            ledger.watch.unsign(self._name)
 
 
 class Beside(ABC):
@@ -283,16 +313,17 @@ class Errands(Beside):
 
     def _next(self) -> bool:
         house = self._house
-        became = errands.run_next(
-            store=house.store,
-            clock=house.clock,
-            post=self._sender.post,
-            pools=house.config.pools,
-            rests=self._rests,
-            waits=house.config.webhooks.outbound.retries,
-        )
-        for each in became:
-            _tell_errand(each)
+        with story():
+            became = errands.run_next(
+                store=house.store,
+                clock=house.clock,
+                post=self._sender.post,
+                pools=house.config.pools,
+                rests=self._rests,
+                waits=house.config.webhooks.outbound.retries,
+            )
+            for each in became:
+                _tell_errand(each)
         return bool(became)
 
 
@@ -305,16 +336,18 @@ class Tellings(Beside):
 
     def _next(self) -> bool:
         house = self._house
-        became = outbox.tell_next(
-            store=house.store,
-            clock=house.clock,
-            post=self._sender.post,
-            render=house.render,
-            turns=self._turns,
-            waits=house.config.webhooks.outbound.retries,
-        )
-        for each in became:
-            _tell_telling(each)
+        with story():
+            became = outbox.tell_next(
+                store=house.store,
+                clock=house.clock,
+                post=self._sender.post,
+                render=house.render,
+                turns=self._turns,
+                waits=house.config.webhooks.outbound.retries,
+            )
+            for each in became:
+                house.meters.told(each)
+                _tell_telling(each)
         return bool(became)
 
 

@@ -19,10 +19,19 @@ from engine.chorus import Heard, Said
 from engine.errors import Overwhelmed, UnreadableEvent
 from engine.events import Event
 from engine.model import Pace
-from engine.react import Hearing, in_a_word, may_be_in_the_air, note_unreadable, wait_for_what_is_in_the_air
+from engine.react import (
+    Hearing,
+    Told,
+    in_a_word,
+    may_be_in_the_air,
+    nobody,
+    note_unreadable,
+    wait_for_what_is_in_the_air,
+)
 from engine.scribe import Scribe
 from engine.seams import Clock, Mailbox
 from engine.store import Store
+from engine.trail import about, span
 from webhooks.signature import Verifier
 
 log = logging.getLogger("relent.webhooks")
@@ -46,6 +55,7 @@ class Means:
     clock: Clock
     pace: Pace
     max_body: int
+    told: Told = nobody
 
 
 class Receiver:
@@ -58,9 +68,15 @@ class Receiver:
 
     async def receive(self, scope: Scope, receive: Receive) -> None:
         """When this has returned, nothing more goes out to whoever answered."""
+        with span("webhook"):
+            await self._receive(scope, receive)
+
+    async def _receive(self, scope: Scope, receive: Receive) -> None:
         means = self._means
-        body = await self._body(scope, receive)
-        delivery_id = means.verifier.verify(body, scope["headers"], means.clock.now())
+        with span("webhook receive"):
+            body = await self._body(scope, receive)
+        with span("webhook verify"):
+            delivery_id = means.verifier.verify(body, scope["headers"], means.clock.now())
         try:
             event = await self._read(body, delivery_id)
         except UnreadableEvent as error:
@@ -68,9 +84,12 @@ class Receiver:
             raise
         if event is None:
             return
-        heard = await self._written_down(Said(event, body))
+        with span("webhook hear"):
+            heard = await self._written_down(Said(event, body))
+        means.told(heard.reaction)
         if log.isEnabledFor(logging.INFO):
-            log.info("%s %s: %s", type(event).__name__.lower(), event.id, in_a_word(heard.reaction))
+            with about(event_id=event.id):
+                log.info("%s %s: %s", type(event).__name__.lower(), event.id, in_a_word(heard.reaction))
         if may_be_in_the_air(heard):
             await self._aside(
                 wait_for_what_is_in_the_air, heard, store=means.store, clock=means.clock, pace=means.pace

@@ -1,6 +1,6 @@
 """The cellar: the only SQL in the house."""
 
-from engine.store.connect import HEAD, in_words, migrate_url, open_store
+from engine.store.connect import HEAD, in_words, migrate_url, open_store, version_of
 from engine.store.enrollments import Life
 from engine.store.ledger import CalledBack, Ledger, Reach, Store, pauses
 from engine.store.views import Views
@@ -17,4 +17,5 @@ __all__ = [
     "migrate_url",
     "open_store",
     "pauses",
+    "version_of",
 ]

@@ -1,5 +1,6 @@
 """Opening a database: the settings on which the promises stand, and the plan of the shelves."""
 
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +23,9 @@ from engine.store.tables import instance, metadata
 HEAD = "0004"
 
 # Every request may want one while the worker has its own; whoever finds none within ten seconds hears "try again".
-_POOL = {"pool_size": 20, "max_overflow": 40, "pool_timeout": 10}
+# What a statement was given stays out of what is said of its failure: it is people's letters, and keys.
+_POOL = {"pool_size": 20, "max_overflow": 40, "pool_timeout": 10, "hide_parameters": True}
+_PASSWORD = re.compile("(?<=://).*(?=@)")
 _LOCK_KEY = 0x52454C  # any number, as long as every Relent takes the same
 
 
@@ -88,9 +91,9 @@ def _connect(url: str) -> Engine:
             return _sqlite(url)
         if parsed.get_backend_name() == "postgresql":
             return _postgresql(parsed)
-    except (ArgumentError, NoSuchModuleError) as error:
+    except (ArgumentError, NoSuchModuleError, ValueError) as error:  # a port that is no number, say
         raise ConfigError(
-            f"database.url: {url!r} is no database. Write sqlite:///relent.db or postgresql://…"
+            f"database.url: {_PASSWORD.sub('…', url)!r} is no database. Write sqlite:///relent.db or postgresql://…"
         ) from error
     except ModuleNotFoundError as error:
         raise ConfigError(
@@ -151,6 +154,11 @@ def _first_look(database: Engine) -> str | None:
             if "locked" not in str(error.orig) or monotonic() > until:
                 raise
             sleep(0.05)
+
+
+def version_of(store: Store) -> str | None:
+    """Which plan it has at this moment: somebody may have brought it to a newer one."""
+    return _version(store.database)
 
 
 def _version(database: Engine) -> str | None:

@@ -20,6 +20,7 @@ from engine.store.diaries import Diaries
 from engine.store.drafts import Drafts
 from engine.store.enrollments import Enrollments
 from engine.store.filing import Filing
+from engine.store.glance import Glance
 from engine.store.inbound import Inbound
 from engine.store.inboxes import Inboxes
 from engine.store.keys import Keys
@@ -89,6 +90,7 @@ class Ledger:
         self.past = Past(desk)
         self.watch = Watch(desk)
         self.answers = Answers(desk)
+        self.glance = Glance(desk)
         self.diaries = Diaries(db)
         self.views = Views(db)
         self._db = db

@@ -14,6 +14,7 @@ from engine.keys import Caller, Keyring, covers
 from engine.model import Inbox, Pace
 from engine.post import Counter, Key, Lend
 from engine.seams import Clock
+from engine.settle import Outcome
 from engine.store import Ledger, Store
 from engine.store.inboxes import Pod, Scope
 from engine.store.pages import Page, Slice
@@ -39,6 +40,7 @@ class Desk:
     lend: Lend  #: a mailbox of one's own for one letter
     #: what a letter, by its inbox and its name, says to inboxes of ours is heard there
     arrive: Callable[[str, str], object] = lambda inbox_id, message_id: None
+    carried: Callable[[Outcome], object] = lambda outcome: None  #: whoever counts letters is told of each
     seal: Seal
     organization_id: str
     judge: Judge  #: what a subscriber's URL is refused for
@@ -118,7 +120,14 @@ class Asked:
     def counter(self) -> Counter:
         """What a letter is posted with."""
         desk = self.desk
-        return Counter(store=desk.store, clock=desk.clock, pace=desk.pace, lend=desk.lend, arrive=desk.arrive)
+        return Counter(
+            store=desk.store,
+            clock=desk.clock,
+            pace=desk.pace,
+            lend=desk.lend,
+            arrive=desk.arrive,
+            carried=desk.carried,
+        )
 
     def part(self) -> Slice:
         """Which part of the list is asked for. Raises Invalid for a token of another list, or of nobody's."""

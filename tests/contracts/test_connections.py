@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from engine.errors import ConfigError, Unavailable
 from engine.store import open_store
@@ -80,3 +81,17 @@ def test_many_can_open_a_new_file_at_once(tmp_path):
     processes = [subprocess.Popen(words, stderr=subprocess.PIPE) for _ in range(6)]
     told = [process.communicate(timeout=60)[1].decode() for process in processes]
     assert [process.returncode for process in processes] == [0] * 6, told
+
+
+def test_what_a_statement_was_given_stays_out_of_what_is_said_of_its_failure(store):
+    """It would be somebody's letter, or a key."""
+    with pytest.raises(DBAPIError) as told, store.database.begin() as db:
+        db.execute(text("INSERT INTO nowhere VALUES (:secret)"), {"secret": "sesame"})
+    assert "sesame" not in str(told.value)
+
+
+@pytest.mark.parametrize("url", ["nothing://sam:sesame@db.example/x", "postgresql://sam:sesame/@db:port/x"])
+def test_a_password_stays_out_of_a_complaint_about_its_url(url):
+    with pytest.raises(ConfigError) as told:
+        open_store(url)
+    assert "sesame" not in str(told.value)

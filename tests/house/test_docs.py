@@ -43,6 +43,7 @@ def _generator() -> ModuleType:
         "docs/configuration.md",
         "docs/cli.md",
         "docs/sequences.md",
+        "docs/observability.md",
         "sequences/sequence.schema.json",
     ],
 )

@@ -51,6 +51,7 @@ FLOORS = {
         "engine.measures",
         "engine.headers",
         "engine.slips",
+        "engine.trail",
     },
     0: {"engine.errors"},
 }
@@ -71,6 +72,9 @@ OUTSIDE = {
     "alembic": {"engine"},
     "jinja2": {"engine", "relent"},  # letters; and the page of a simulation
     "pydantic_settings": {"relent"},
+    "structlog": {"relent"},
+    "prometheus_client": {"relent"},
+    "opentelemetry": {"relent"},
     "svix": set(),
 }
 

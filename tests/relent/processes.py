@@ -114,6 +114,10 @@ class Folder:
     def get(self, path: str) -> int | None:
         return self._ask(urllib.request.Request(f"http://127.0.0.1:{self.port}{path}"))
 
+    def text(self, path: str) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=15) as answer:
+            return str(answer.read(), "utf-8")
+
     def post(self, content: bytes, headers: dict[str, str]) -> int | None:
         url = f"http://127.0.0.1:{self.port}/webhooks/agentmail"
         return self._ask(urllib.request.Request(url, data=content, headers=headers, method="POST"))
