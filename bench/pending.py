@@ -165,13 +165,14 @@ def add_flags(words: argparse.ArgumentParser) -> None:
 
 
 def run(chosen: argparse.Namespace, servers: Servers) -> Figures:
-    sizes = sorted({max(chosen.drafts // share, _FEWEST) for share in (100, 10, 1)})
+    calls = chosen.rounds * chosen.calls + _WARM
+    asked = calls + chosen.rounds * (_warm(chosen) + chosen.replies)
+    sizes = sorted({max(chosen.drafts // share, 2 * asked, _FEWEST) for share in (100, 10, 1)})
     told = f"{chosen.rounds} rounds of {chosen.calls} calls, all sizes in turns"
     figures = Figures("pending", told)
     print(f"medians of {told}\n")
     for name, databases in servers.opened(chosen.only):
         with ExitStack() as stack:
-            calls = chosen.rounds * chosen.calls + _WARM
             places = [stack.enter_context(_filled(databases, name, size, calls)) for size in sizes]
             for deed in _DEEDS:
                 _note(deed, places, chosen, name, figures)
@@ -233,7 +234,7 @@ def _took(deed: _Deed, place: _Place) -> _Took:
 
 def _together(databases: Databases, crowds: list[Crowd], chosen: argparse.Namespace) -> list[list[Taken]]:
     """Over HTTP: what `relent serve` makes of them among few drafts and among many, in turns."""
-    secret, warm = new_secret(), min(2 * load.CONNECTIONS, chosen.replies)
+    secret, warm = new_secret(), _warm(chosen)
     rounds = []
     for _ in range(chosen.rounds):
         taken = []
@@ -246,6 +247,10 @@ def _together(databases: Databases, crowds: list[Crowd], chosen: argparse.Namesp
             check(each.url, somebody)
         rounds.append(taken)
     return rounds
+
+
+def _warm(chosen: argparse.Namespace) -> int:
+    return min(2 * load.CONNECTIONS, chosen.replies)
 
 
 def _note_together(rounds: list[list[Taken]], sizes: list[int], database: str, figures: Figures) -> None:
