@@ -46,27 +46,6 @@ class WrongAnswer(Exception):
     """Somebody was not answered as they should be: whatever was measured is worth nothing."""
 
 
-def send(
-    requests: Sequence[bytes],
-    port: int,
-    *,
-    connections: int = CONNECTIONS,
-    rate: float = 0,
-    status: int = 204,
-    warm: int = 0,
-) -> Answers:
-    """Each once. `rate`: how many a second, whatever the answers; 0: the next when the one before is answered.
-
-    The first `warm` of them are sent before, and not counted.
-    """
-    with Requests(requests) as prepared:
-        if warm:
-            prepared.send(port, number=warm, connections=connections, status=status)
-        return prepared.send(
-            port, first=warm, number=len(requests) - warm, connections=connections, rate=rate, status=status
-        )
-
-
 @dataclass(slots=True)
 class Requests:
     """As they go over the wire, written down for whoever sends them."""

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from bench import load
 from bench.databases import NAMES, Servers
 from bench.figures import Figures
-from bench.people import Crowd, answers, crowd
+from bench.load import Requests
+from bench.people import Crowd, answers, check, crowd
 from bench.servers import Running, relent
 from relent.first_day import new_secret
 
@@ -78,8 +78,10 @@ def _round(places: list[Crowd], chosen: argparse.Namespace) -> list[_Moments]:
         time.sleep(chosen.seconds)
         look("after a minute")
         for place, server in zip(places, running, strict=True):
-            replies = answers(tuple(place.take(chosen.replies)), secret, server.port)
-            load.send(replies, server.port)
+            somebody = place.take(chosen.replies)
+            with Requests(answers(somebody, secret, server.port)) as prepared:
+                prepared.send(server.port, number=len(somebody))
+            check(place.url, somebody)
         look("after replies")
     return moments
 

@@ -12,14 +12,18 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from pydantic import SecretStr
 from sqlalchemy import bindparam, update
 
+from bench import load
 from bench.databases import NAMES, Databases, Servers
 from bench.figures import Figures
-from bench.people import Person, crowd, reply
+from bench.people import Crowd, Person, answers, check, crowd, reply
+from bench.servers import relent
+from bench.taken import Taken, take
 from engine.react import Stopped, react
 from engine.store.tables import draft
 from relent.assemble import House, assemble
@@ -156,20 +160,24 @@ def add_flags(words: argparse.ArgumentParser) -> None:
         default=1_000_000,
         help="in the largest; the others have a tenth and a hundredth",
     )
+    words.add_argument("--replies", type=int, default=600, help="over HTTP, in each round")
     words.add_argument("--only", choices=NAMES, help="one of the databases")
 
 
 def run(chosen: argparse.Namespace, servers: Servers) -> Figures:
-    sizes = sorted({max(chosen.drafts // share, _FEWEST) for share in (100, 10, 1)})
+    calls = chosen.rounds * chosen.calls + _WARM
+    asked = calls + chosen.rounds * (_warm(chosen) + chosen.replies)
+    sizes = sorted({max(chosen.drafts // share, 2 * asked, _FEWEST) for share in (100, 10, 1)})
     told = f"{chosen.rounds} rounds of {chosen.calls} calls, all sizes in turns"
     figures = Figures("pending", told)
     print(f"medians of {told}\n")
     for name, databases in servers.opened(chosen.only):
         with ExitStack() as stack:
-            calls = chosen.rounds * chosen.calls + _WARM
             places = [stack.enter_context(_filled(databases, name, size, calls)) for size in sizes]
             for deed in _DEEDS:
                 _note(deed, places, chosen, name, figures)
+        crowds = [crowd(databases, size) for size in sizes]
+        _note_together(_together(databases, crowds, chosen), sizes, name, figures)
     figures.tell()
     return figures
 
@@ -219,3 +227,42 @@ def _took(deed: _Deed, place: _Place) -> _Took:
     gc.enable()
     deed.after(place, prepared)
     return took
+
+
+# --- many at once ---
+
+
+def _together(databases: Databases, crowds: list[Crowd], chosen: argparse.Namespace) -> list[list[Taken]]:
+    """Over HTTP: what `relent serve` makes of them among few drafts and among many, in turns."""
+    secret, warm = new_secret(), _warm(chosen)
+    rounds = []
+    for _ in range(chosen.rounds):
+        taken = []
+        for each in crowds:
+            somebody = each.take(warm + chosen.replies)
+            with relent(each.url, secret) as server:
+                used = partial(databases.cpu, each.url)
+                replies = answers(somebody, secret, server.port)
+                taken.append(take(server, replies, warm=warm, elsewhere=used))
+            check(each.url, somebody)
+        rounds.append(taken)
+    return rounds
+
+
+def _warm(chosen: argparse.Namespace) -> int:
+    return min(2 * load.CONNECTIONS, chosen.replies)
+
+
+def _note_together(rounds: list[list[Taken]], sizes: list[int], database: str, figures: Figures) -> None:
+    few, how = f"{sizes[0]:,}", f"`relent serve`, a run of {rounds[0][0].answers.requests:,} in each round"
+    deed = f"replies over {load.CONNECTIONS} connections"
+    times = [1000 / taken[0].rate for taken in rounds]
+    figures.note(database, f"{deed}, among {few}", "ms", times, how)
+    for number, size in enumerate(sizes[1:], 1):
+        goal = {"at_most": _ENOUGH} if size == sizes[-1] else {}
+        what = f"{deed}, among {size:,} against {few}"
+        figures.note(database, what, "x", [each[0].rate / each[number].rate for each in rounds], how, **goal)
+        costs = [each[number].whole / each[0].whole for each in rounds]
+        figures.note(
+            database, f"{what}, by the processor's time", "x", costs, "the database's processes counted in"
+        )

@@ -1,21 +1,21 @@
 """People who were written to and have a follow-up coming, and what they answer: each in words of their own, signed."""
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal, cast
 
-from sqlalchemy import Table, create_engine, func, select
+from sqlalchemy import Connection, Table, create_engine, func, select
 
 from bench.copying import WHO, copy, look_around
 from bench.databases import Databases
+from engine import sequence
 from engine.enroll import enroll_all, prepare
-from engine.ids import follow_up_label
+from engine.ids import FOLLOW_UP, follow_up_label
 from engine.model import Draft, Prospect
 from engine.ready import letter_of
-from engine.sequence import Sequence
 from engine.settle import departed
 from engine.states import DraftState, EnrollmentState
 from engine.store import Ledger, Store, open_store
@@ -32,11 +32,12 @@ KINDS: tuple[Kind, ...] = ("spread", "domain", "by-hand")
 
 _AUTHOR = Author(id="bench")
 _COLLEAGUES = 3
+_ASKED_AT_ONCE = 500
 _AT_ONCE, _FEWEST_PATTERNS, _MOST_PATTERNS = 75, 30, 150
-_MOST_KNOWN = 5_000
+_MOST_KNOWN = 8_000
 _LONGEST_AGO = timedelta(days=20)
 _WORDS = "I have looked at what you wrote, and there is one thing that I would like to know before Friday. "
-_SEQUENCE = Sequence.model_validate(
+_SEQUENCE = sequence.Sequence.model_validate(
     {
         "name": "Bench",
         "from": INBOX,
@@ -178,7 +179,7 @@ def _everybody(store: Store, number: int) -> Iterator[Person]:
 # --- what they answer ---
 
 
-def answers(everybody: tuple[Person, ...], secret: str, port: int) -> list[bytes]:
+def answers(everybody: Sequence[Person], secret: str, port: int) -> list[bytes]:
     """An HTTP request for each. Signed now: a signature is believed for some minutes."""
     now, key = datetime.now(UTC), decode_secret(secret)
     return [_request(each, key, now, port) for each in everybody]
@@ -226,25 +227,35 @@ class StillComing(Exception):
     """Somebody answered, was told so, and would have got another letter."""
 
 
-def check(url: str, everybody: tuple[Person, ...], *, enrolled: bool = True) -> None:
+def check(url: str, everybody: Sequence[Person], *, enrolled: bool = True) -> None:
     """All of them have answered. Raises StillComing unless nothing more goes out to any of them."""
     database = create_engine(url)
-    try:
-        with database.connect() as db:
-            waiting = set(db.scalars(select(draft.c.id).where(draft.c.state != DraftState.CANCELLED)))
-            labels = set(db.scalars(select(thread_label.c.label)))
-            active = set(
-                db.scalars(
-                    select(thread.c.id)
-                    .join(enrollment, enrollment.c.id == thread.c.enrollment_id)
-                    .where(enrollment.c.state != EnrollmentState.STOPPED)
-                )
-            )
-            cancelled = db.scalar(select(func.count()).where(draft.c.state == DraftState.CANCELLED))
-    finally:
-        database.dispose()
-    for each in everybody:
-        if each.draft_id in waiting or each.thread_id in active or follow_up_label(each.draft_id) in labels:
-            raise StillComing(f"{each.email} answered, and {each.draft_id} would go out")
-    if cancelled != len(everybody):
-        raise StillComing(f"{len(everybody)} answered, and {cancelled} drafts are cancelled")
+    with database.connect() as db:
+        for first in range(0, len(everybody), _ASKED_AT_ONCE):
+            _check(everybody[first : first + _ASKED_AT_ONCE], db, enrolled)
+    database.dispose()
+
+
+def _check(some: Sequence[Person], db: Connection, enrolled: bool) -> None:
+    names, talks = [each.draft_id for each in some], [each.thread_id for each in some]
+    cancelled = select(draft.c.id).where(draft.c.id.in_(names), draft.c.state == DraftState.CANCELLED)
+    pairs = thread.join(enrollment, enrollment.c.id == thread.c.enrollment_id)
+    stopped = enrollment.c.state == EnrollmentState.STOPPED
+    living = select(thread.c.id).select_from(pairs).where(thread.c.id.in_(talks), ~stopped)
+    labels = select(thread_label.c.thread_id).where(
+        thread_label.c.thread_id.in_(talks), thread_label.c.label.startswith(FOLLOW_UP)
+    )
+    for waiting in set(names) - set(db.scalars(cancelled)):
+        raise StillComing(f"somebody answered, and {waiting} would go out")
+    for talk in db.scalars(living) if enrolled else ():
+        raise StillComing(f"somebody answered in {talk}, and their sequence goes on")
+    for talk in db.scalars(labels):
+        raise StillComing(f"somebody answered in {talk}, and its label is still there")
+
+
+def count_cancelled(url: str) -> int:
+    database = create_engine(url)
+    with database.connect() as db:
+        found = db.scalar(select(func.count()).where(draft.c.state == DraftState.CANCELLED))
+    database.dispose()
+    return found or 0

@@ -5,17 +5,18 @@
 
 import argparse
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from bench import commits, load
 from bench.databases import NAMES, Databases, Servers, lent
 from bench.figures import Figures
-from bench.load import Answers, Requests
-from bench.people import KINDS, Kind, People, answers, check, people
+from bench.people import KINDS, Kind, People, Person, StillComing, answers, check, count_cancelled, people
 from bench.servers import KEY, Running, relent, yardstick
+from bench.taken import Taken, take
 from relent.first_day import new_secret
 
 _YARDSTICKS = ("starlette", "starlette-body", "starlette-plain")
@@ -25,19 +26,6 @@ _LEAST_PUBLISHED = 12.0
 _MOST_P50, _MOST_P99 = 2.0, 20.0
 _RATE = 1_000
 _MOST_WARM = 2 * load.CONNECTIONS
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """One run of one server."""
-
-    answers: Answers
-    cpu: float  #: µs of the processor for each request, in the server's processes
-    database_cpu: float = 0.0  #: and in those of the database
-
-    @property
-    def rate(self) -> float:
-        return self.answers.per_second
 
 
 @dataclass(slots=True)
@@ -123,7 +111,7 @@ class _Bench:
     def _bare_run(self, server: Running) -> Taken:
         somebody = self._people(self._chosen.kinds[0]).everybody
         replies = answers(somebody, self._secret, server.port)
-        return self._taken(server, replies * max(1, 10_000 // len(replies)))
+        return take(server, replies * max(1, 10_000 // len(replies)), warm=self._warm)
 
     def _our_run(self, kind: Kind, number: int, rate: float = 0) -> Taken:
         """Into a copy of the same database each time; and what it says to have done is looked for afterwards."""
@@ -131,8 +119,9 @@ class _Bench:
         with lent(self._databases, known.url) as url:
             with relent(url, self._secret, profile=self._chosen.profile) as server:
                 replies = answers(known.everybody[: number + self._warm], self._secret, server.port)
-                taken = self._taken(server, replies, rate, lambda: self._databases.cpu(url))
-            check(url, known.everybody[: number + self._warm])
+                used = partial(self._databases.cpu, url)
+                taken = take(server, replies, warm=self._warm, rate=rate, elsewhere=used)
+            self._check(url, known.everybody[: number + self._warm])
         return taken
 
     def _published_run(self, number: int) -> Taken:
@@ -140,11 +129,12 @@ class _Bench:
         known = self._people("by-hand")
         with lent(self._databases, known.url) as url:
             with relent(url, self._secret) as api:
+                used = partial(_sum, partial(self._databases.cpu, url), api.cpu)
                 words = "--api", f"http://127.0.0.1:{api.port}/v0", "--key", KEY
                 with yardstick("published", *words) as handler:
                     replies = answers(known.everybody[: number + self._warm], self._secret, handler.port)
-                    taken = self._taken(handler, replies, 0, lambda: self._databases.cpu(url) + api.cpu())
-            check(url, known.everybody[: number + self._warm], enrolled=False)
+                    taken = take(handler, replies, warm=self._warm, elsewhere=used)
+            self._check(url, known.everybody[: number + self._warm], enrolled=False)
         return taken
 
     def _people(self, kind: Kind) -> People:
@@ -154,17 +144,15 @@ class _Bench:
             self._known[kind] = people(self._databases.new(), kind, number)
         return self._known[kind]
 
-    def _taken(
-        self, server: Running, replies: list[bytes], rate: float = 0, elsewhere: Callable[[], float] = float
-    ) -> Taken:
-        number = len(replies) - self._warm
-        with Requests(replies) as prepared:
-            prepared.send(server.port, number=self._warm)
-            server.begin_profile()
-            own, others = server.cpu(), elsewhere()
-            told = prepared.send(server.port, first=self._warm, number=number, rate=rate)
-            own, others = server.cpu() - own, elsewhere() - others
-        return Taken(told, own / number * 1e6, others / number * 1e6)
+    def _check(self, url: str, answered: Sequence[Person], *, enrolled: bool = True) -> None:
+        """Theirs, and nobody else's."""
+        check(url, answered, enrolled=enrolled)
+        if (cancelled := count_cancelled(url)) != len(answered):
+            raise StillComing(f"{len(answered)} answered, and {cancelled} drafts are cancelled")
+
+
+def _sum(*each: Callable[[], float]) -> float:
+    return sum(one() for one in each)
 
 
 # --- told ---
@@ -188,7 +176,7 @@ def _tell(number: int, rounds: _Rounds) -> None:
 
 def _line(name: str, taken: Taken, rounds: _Rounds) -> None:
     bare, told = rounds.bare[_BARE][-1], taken.answers
-    beside = f" + {taken.database_cpu:,.0f} elsewhere" if taken.database_cpu else ""
+    beside = f" + {taken.elsewhere:,.0f} elsewhere" if taken.elsewhere else ""
     print(
         f"  {name:<24}{taken.rate:>9,.0f}/s {taken.rate / bare.rate:>7.1%}   "
         f"{taken.cpu:>7,.0f} µs of CPU {bare.cpu / taken.cpu:>7.1%}   "
@@ -234,10 +222,7 @@ def _note_published(rounds: _Rounds, database: str, figures: Figures) -> None:
     if not rounds.published:
         return
     times = rounds.ratios(ours, rounds.published, lambda one: one.rate)
-    costs = [
-        (one.cpu + one.database_cpu) / (other.cpu + other.database_cpu)
-        for one, other in zip(rounds.published, ours, strict=True)
-    ]
+    costs = [one.whole / other.whole for one, other in zip(rounds.published, ours, strict=True)]
     how = f"{rounds.published[0].answers.requests:,} of the same replies; its three calls go to our API in a process beside it"
     figures.note(
         database, "the published handler's rate goes into ours", "x", times, how, at_least=_LEAST_PUBLISHED

@@ -134,10 +134,13 @@ class Threads:
         return self._found(ours)
 
     def followed_up_from(self, inbox_id: str, contact: str) -> bool:
-        """Does somebody of this address get follow-ups from this inbox?"""
+        """Does somebody of this address get follow-ups from this inbox?
+
+        The inbox as an expression: SQLite would look for this person among all whom it writes to.
+        """
         found = select(enrollment.c.id).where(
             enrollment.c.contact == contact,
-            enrollment.c.inbox_id == inbox_id,
+            enrollment.c.inbox_id.concat("") == inbox_id,
             or_(
                 enrollment.c.state.in_(["active", "paused"]),
                 select(draft.c.id)

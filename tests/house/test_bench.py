@@ -12,7 +12,7 @@ pytestmark = pytest.mark.timeout(300)  # on a busy machine, processes take their
 ROOT = Path(__file__).parents[2]
 TINY = {
     "webhook": "--rounds 1 --requests 20 --seconds 0.02 --kinds by-hand",
-    "pending": "--rounds 1 --calls 1 --drafts 400",
+    "pending": "--rounds 1 --calls 1 --replies 20 --drafts 400",
     "memory": "--rounds 1 --seconds 1 --replies 20 --drafts 600",
     "language": "--rounds 1 --people 100",
     "mailbox": "--rounds 1 --calls 1 --drafts 500",
@@ -50,7 +50,12 @@ def test_the_webhook_path_is_measured_on_postgresql_too():
 
 def test_many_pending_drafts_are_measured_against_few():
     told = _ran("pending", *TINY["pending"].split())
-    for deed in ("when the next draft is due", "find and claim 100 due drafts", "cancel by thread: a reply"):
+    for deed in (
+        "when the next draft is due",
+        "find and claim 100 due drafts",
+        "cancel by thread: a reply",
+        "replies over 64 connections",
+    ):
         assert len(re.findall(rf"^  \w+ +{deed}, among 400 against 300 +[\d.]+x +≤ 1\.30x", told, re.M)) == 2
 
 
