@@ -7,6 +7,7 @@ from engine.errors import Unavailable
 from relent import show
 from relent.assemble import assemble, check_listening
 from relent.config import Config, Server
+from relent.guard import warn
 from relent.listen import listen
 from relent.web import create_app
 
@@ -25,6 +26,7 @@ def serve(config: Config, *, host: str | None, port: int | None) -> None:
         ) as listener:  # before anything is sent: two of us on one port would be a mistake
             app = create_app(house)
             _tell(config, listener.getsockname()[1])
+            warn(house)
             listen(app, listener)
     finally:
         house.store.close()

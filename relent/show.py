@@ -80,6 +80,11 @@ def as_status(state: dict[str, Any]) -> None:
         counted = ", ".join(f"{number:,} {name}" for name, number in state[heading].items() if number)
         console.print(f"{heading:<12} {counted or 'none'}", highlight=False)
     console.print(f"{'mode':<12} {state['mode']}", highlight=False)
+    if brake := state["brake"]:
+        since = f"{brake['since']:%a %d %b %H:%M:%S} UTC"
+        say(
+            f"{'braked':<12} nothing leaves since {since}: {brake['why']}. `relent resume --all`", style="red"
+        )
     for warning, number, meaning in (
         (
             "failed",

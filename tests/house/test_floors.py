@@ -13,7 +13,7 @@ PACKAGES = {"engine", "relent"} | WINGS
 
 #: Rooms of the ground floor, by floor. A room may import what lies below it, and never its own floor.
 FLOORS = {
-    12: {"engine.errands", "engine.dispatch", "engine.post", "engine.receive"},
+    12: {"engine.moving", "engine.errands", "engine.dispatch", "engine.post", "engine.receive"},
     11: {
         "engine.enroll",
         "engine.approve",
@@ -25,6 +25,7 @@ FLOORS = {
         "engine.outbox",
         "engine.react",
         "engine.recover",
+        "engine.safe",
         "engine.happen",
         "engine.wake",
         "engine.label",
@@ -46,6 +47,7 @@ FLOORS = {
         "engine.ids",
         "engine.addresses",
         "engine.owner",
+        "engine.witness",
         "engine.absence",
         "engine.measures",
         "engine.headers",
