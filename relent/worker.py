@@ -171,7 +171,9 @@ class Worker:
                 return _POLL
             hours = ledger.drafts.next_due(), ledger.enrollments.next_waking(), ledger.arrivals.next_due()
         due = min((hour for hour in hours if hour is not None), default=None)
-        return _POLL if due is None else min(max((due - now).total_seconds(), _SOON), _POLL)
+        rate = self._house.pace.rate
+        soon = _SOON if rate is None else min(max(60 / rate, _SOON), _POLL)
+        return _POLL if due is None else min(max((due - now).total_seconds(), soon), _POLL)
 
 
 class Trouble:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, func, insert, literal, select, update
@@ -29,6 +29,7 @@ class Sign:
 
 
 _RATION = "ration"
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Ration:
         at_once = max(1, a_minute // 60)
         # an hour that is still far away is a clock's that was wrong
         begin = max(used_until, now - at_once * each) if used_until <= now + timedelta(minutes=1) else now
-        return cls(max(0, int((now - begin) / each)), each, begin)
+        return cls(max(0, (now - begin) // each), each, begin)
 
 
 def nobody_brakes() -> ColumnElement[bool]:
@@ -92,7 +93,7 @@ class Watch:
 
     def ration(self, a_minute: int) -> Ration:
         """How many letters may be taken now. Nobody else may count on the same until this transaction is over."""
-        self._desk.insert_once(sign, name=_RATION, at=self._desk.now, says={})
+        self._desk.insert_once(sign, name=_RATION, at=_LONG_AGO, says={})
         used = self._db.scalars(select(sign.c.at).where(sign.c.name == _RATION).with_for_update()).one()
         return Ration.of(a_minute, used, self._desk.now)
 
