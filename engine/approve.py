@@ -1,9 +1,12 @@
 """Story: a human says yes: to a letter that waits, to one that was refused, to a person who is paused."""
 
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from engine.addresses import contact
 from engine.advance import advance, look_ahead
+from engine.brake import OF_A_SEQUENCE, refuse_unknown
 from engine.errors import NotFound, Refused
 from engine.hours import Absence, Opening
 from engine.model import Draft
@@ -11,6 +14,8 @@ from engine.plan import Planned, Waiting, hour_of_a_yes
 from engine.seams import Clock
 from engine.states import DraftState, HoldReason
 from engine.store import Ledger, Life, Store
+
+_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,35 @@ def resume(email: str, *, by: str, store: Store, clock: Clock) -> list[Resumed]:
         if not resumed:
             raise NotFound(f"nobody called {email} is paused")
         return list({each.enrollment_id: each for each in resumed}.values())
+
+
+def resume_sequence(name: str, *, by: str, store: Store, clock: Clock) -> Iterator[Resumed]:
+    """Everybody whom it was that paused, by a human's word or by its own rules; each in a transaction of their own.
+
+    Whoever waits for something of their own goes on waiting for it.
+    """
+    with store.reading(clock.now()) as ledger:
+        refuse_unknown(name, ledger.enrollments.sequences())
+    after = ""
+    while True:
+        with store.reading(clock.now()) as ledger:
+            lives = ledger.enrollments.paused_in(name, OF_A_SEQUENCE, after=after, at_most=_AT_ONCE)
+        for life in lives:
+            yield from _resume_one(life, by, store, clock)
+        if not lives:
+            return
+        after = lives[-1].enrollment.id
+
+
+def _resume_one(seen: Life, by: str, store: Store, clock: Clock) -> Iterator[Resumed]:
+    with store.transaction(clock.now(), by) as ledger:
+        ledger.threads.lock([seen.enrollment.thread_id])
+        still = ledger.enrollments.paused(seen.enrollment.contact)
+        same = [
+            life for life in still if life.enrollment.id == seen.enrollment.id and life.since == seen.since
+        ]
+        resumed = [_resume(life, ledger) for life in same]
+    yield from resumed
 
 
 def _resume(life: Life, ledger: Ledger) -> Resumed:
@@ -90,6 +124,20 @@ def approve(draft_id: str, *, by: str, store: Store, clock: Clock) -> Approved:
         if not done:
             raise Refused(f"{draft_id} was called back or changed meanwhile")
     return Approved(draft_id)
+
+
+def approve_restored(*, by: str, store: Store, clock: Clock) -> Iterator[Approved]:
+    """Whatever is held because the database was restored or copied: somebody knows that it has not left."""
+    after = ""
+    while True:
+        with store.reading(clock.now()) as ledger:
+            held = ledger.drafts.restored(after=after, at_most=_AT_ONCE)
+        for draft in held:
+            with suppress(Refused):  # called back at this moment
+                yield approve(draft.id, by=by, store=store, clock=clock)
+        if not held:
+            return
+        after = held[-1].id
 
 
 def _let_go(draft: Draft, hour: Opening, *, by: str, ledger: Ledger) -> bool:

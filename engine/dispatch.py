@@ -32,15 +32,18 @@ def dispatch_due(
     """
     hands = Hands(store, mailbox, clock, pace, enough or Event())
     with store.transaction(clock.now(), "dispatch") as ledger:
+        ration = ledger.watch.ration(pace.rate) if pace.rate else None
         claimed = ledger.drafts.claim(
             token=secrets.token_hex(16),
             owner=owner.me(),
             lease=pace.lease,
-            at_most=pace.batch,
+            at_most=pace.batch if ration is None else min(pace.batch, ration.letters),
             max_lateness=pace.max_lateness,
             only=only,
             waited=waited,
         )
+        if ration and claimed:
+            ledger.watch.use(ration, len(claimed))
     begun, waiting = monotonic(), deque(claimed)
     try:
         while waiting and not hands.enough.is_set() and monotonic() - begun <= pace.lease.total_seconds() / 2:

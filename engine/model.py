@@ -244,6 +244,7 @@ class Pace:
     lease: timedelta = timedelta(minutes=2)  #: how long a claim is good for
     retries: tuple[timedelta, ...] = tuple(timedelta(minutes=m) for m in (1, 5, 30, 120))  #: the last repeats
     max_lateness: timedelta = timedelta(days=2)  #: later than this, a human decides
+    rate: int | None = None  #: letters a minute, from all inboxes together; None: as many as there are
     gate_deadline: timedelta = timedelta(seconds=1)  #: a gate that took longer is no gate
     fence: timedelta = timedelta(seconds=600)  #: longer than any mail server keeps a silent connection open
     ack_wait: timedelta = timedelta(

@@ -43,8 +43,11 @@ def _recover(*, store: Store, mailbox: Mailbox, clock: Clock, pace: Pace) -> Rec
         gone = owner.dead(ledger.drafts.owners())
         freed = ledger.drafts.free_abandoned(gone)
         doubted = ledger.drafts.doubt_abandoned(gone, fence=pace.fence)
-        woken = ledger.drafts.wake()
-        late = ledger.drafts.hold_late(pace.max_lateness)
+        going = (
+            ledger.watch.braked() is None
+        )  # else nothing leaves in any case, and perhaps the clock is wrong
+        woken = ledger.drafts.wake() if going else ()
+        late = ledger.drafts.hold_late(pace.max_lateness) if going else ()
         doubtful = ledger.drafts.doubtful()
         for kind, rows in {"draft.uncertain": doubted, "draft.held": late}.items():
             _tell(kind, rows, ledger)

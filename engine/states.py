@@ -49,6 +49,7 @@ class HoldReason(StrEnum):
     APPROVAL = "approval"  #: the sequence wants a human's yes
     CHANGED = "changed"  #: no longer what was approved
     ANSWERED = "answered"  #: somebody has answered since it was written
+    RESTORED = "restored"  #: the database was restored or copied: it may have left already
     INBOX_PAUSED = "inbox_paused"  #: somebody has paused the inbox that it leaves from
 
 
@@ -86,6 +87,7 @@ CLAIM = _move("claim", _D.SCHEDULED, to=_D.CLAIMED)
 GATE = _move("gate", _D.CLAIMED, to=_D.RELEASING)
 PUT_BACK = _move("put back", _D.CLAIMED, _D.RELEASING, to=_D.SCHEDULED)
 SETTLE = _move("settle", _D.RELEASING, _D.UNCERTAIN, to=_D.SENT)
+FOUND = _move("found", _D.HELD, to=_D.SENT)
 GIVE_UP = _move("give up", _D.CLAIMED, _D.RELEASING, _D.UNCERTAIN, to=_D.FAILED)
 DOUBT = _move("doubt", _D.RELEASING, to=_D.UNCERTAIN)
 DISPROVE = _move("disprove", _D.UNCERTAIN, to=_D.SCHEDULED)
@@ -106,6 +108,7 @@ DRAFT_MOVES = _table(
         GATE,
         PUT_BACK,
         SETTLE,
+        FOUND,
         GIVE_UP,
         DOUBT,
         DISPROVE,

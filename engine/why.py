@@ -36,6 +36,7 @@ _MEANS: dict[str, str] = {
     HoldReason.APPROVAL: "a human has to say yes",
     HoldReason.CHANGED: "it is not what a human said yes to any more",
     HoldReason.LATE: "its hour passed too long ago",
+    HoldReason.RESTORED: "the database was restored or copied, and it may have left already",
     HoldReason.UNVERIFIED: "an answer came that the mail provider does not vouch for",
     HoldReason.OUT_OF_OFFICE: "they are away",
     StopReason.REPLIED: "they answered",
@@ -185,6 +186,8 @@ class _Look:
 
     def _due(self, draft: Draft, since: datetime) -> _Found:
         """Its hour has come, and so has somebody who does it; or there is no room for it after all."""
+        if brake := self.ledger.watch.braked():
+            return _Found(f"nothing leaves this house: {brake.why}", "relent resume --all", brake.since)
         try:
             full = no_room(draft, self.ledger)
         except (Refused, ValueError):

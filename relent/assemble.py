@@ -7,19 +7,25 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from threading import Lock
 from urllib.parse import urlsplit
 
-from engine.errors import ConfigError
+from sqlalchemy.exc import SQLAlchemyError
+
+from engine.errors import ConfigError, RelentError
 from engine.inboxes import organization_id
 from engine.keys import Keyring, is_loopback
 from engine.model import Pace
+from engine.moving import refuse_what_has_moved
 from engine.outbox import Render
 from engine.post import Lend
 from engine.receive import receive_sent
+from engine.safe import arrive
 from engine.seams import Clock, Mailbox
-from engine.store import Store, open_store
+from engine.store import Store, database_file, open_store, refuse_what_is_damaged
 from engine.subscribers import Judge
+from engine.witness import Memory, Nobody, StateFile, Witness
 from mailroom.api.frame import Desk
 from mailroom.api.rate import Rate
 from mailroom.api.seal import Seal
@@ -79,9 +85,12 @@ class House:
     redis_answers: Callable[[], bool] | None = None  #: None: there is none
     render: Render = render_telling
     lend: Lend | None = None  #: a mailbox for what somebody waits for; None: the usual one
+    witness: Witness = field(default_factory=Nobody)  #: who knows a database that was restored or copied
+    memory: Memory | None = None  #: what was known of it when it was opened; None: it is not believed
 
 
 def assemble(config: Config, clock: Clock | None = None) -> House:
+    """Whoever is to send. From a database that may not be the one that it was nothing leaves: see engine/safe.py."""
     _check_redis(config)
     ticking, meters = clock or SystemClock(), Meters()
     dispatch = config.dispatch
@@ -89,10 +98,21 @@ def assemble(config: Config, clock: Clock | None = None) -> House:
     def mailbox() -> Mailbox:
         return Timed(LocalMailbox(_transport(config, ticking)), meters)
 
+    store, guard = open_store(config.database.url), witness(config)
+    try:
+        refuse_what_is_damaged(store)
+        refuse_what_has_moved(store, ticking)
+        memory = arrive(guard, store=store, clock=ticking)
+        carried = mailbox()
+    except (RelentError, SQLAlchemyError):
+        store.close()
+        raise
     return House(
         config=config,
-        store=open_store(config.database.url),
-        mailbox=mailbox(),
+        store=store,
+        witness=guard,
+        memory=memory,
+        mailbox=carried,
         lend=Lines(mailbox).lend,
         meters=meters,
         clock=ticking,
@@ -101,6 +121,7 @@ def assemble(config: Config, clock: Clock | None = None) -> House:
             lease=dispatch.lease,
             retries=dispatch.retries,
             max_lateness=dispatch.max_lateness,
+            rate=dispatch.rate or None,
         ),
     )
 
@@ -125,6 +146,14 @@ def _check_redis(config: Config) -> None:
 def exposition(house: House) -> Exposition:
     """How this house fares, for whoever asks."""
     return Exposition(meters=house.meters, store=house.store, clock=house.clock, version=__version__)
+
+
+def witness(config: Config) -> Witness:
+    """Beside a database that is a file; else in a folder that somebody named, a file for each house."""
+    if config.database.state:
+        return StateFile(Path(config.database.state), "relent-{house}.state")
+    file = database_file(config.database.url)
+    return StateFile(file.parent, f"{file.name}.state") if file else Nobody()
 
 
 def desk(house: House) -> Desk:

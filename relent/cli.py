@@ -11,20 +11,21 @@ import typer
 from sqlalchemy.exc import SQLAlchemyError
 
 from engine.approve import approve as approve_draft
-from engine.approve import resume as resume_person
-from engine.brake import Receipt
-from engine.brake import stop as stop_person
+from engine.approve import approve_restored
 from engine.brake import suppress as suppress_whom
 from engine.errors import ConfigError, RelentError, SequenceError
 from engine.model import Prospect
 from engine.recover import settle_doubt
 from engine.sequence import Sequence
-from engine.store import Ledger, in_words, migrate_url
+from engine.store import Ledger, in_words
 from relent import __version__, show
 from relent.assemble import SystemClock, assemble, exposition
+from relent.cli_brake import register as register_brake
+from relent.cli_brake import show_receipt
 from relent.cli_errands import register as register_errands
 from relent.cli_foresee import register as register_foresee
 from relent.cli_keys import register as register_keys
+from relent.cli_migrate import register as register_migrate
 from relent.cli_revise import register as register_revise
 from relent.cli_webhooks import register as register_webhooks
 from relent.config import Config, load_config
@@ -32,6 +33,7 @@ from relent.demo import play
 from relent.enrolling import enroll_all, look_at_all, show_report
 from relent.exposition import drift, shown_at, workers
 from relent.first_day import set_up
+from relent.guard import warn
 from relent.logs import secrets_of, set_up_logs
 from relent.options import AsJson, AsLines, ConfigFile, configured, looking, opened, progress, variables_of
 from relent.serve import serve as listen
@@ -262,10 +264,12 @@ def work(
     settings = _observed(context, config)
     house = assemble(settings)
     try:
+        warn(house)
         with drawing(settings.traces.endpoint), shown_at(metrics, exposition(house)):
             worker = Worker(house, listens=True)
             if burst:
                 show.say(f"{len(worker.tick())} looked after")
+                worker.leave()
             else:
                 worker.run_until_signalled()
     finally:
@@ -328,18 +332,6 @@ def people(
 
 
 @app.command()
-def stop(
-    context: typer.Context,
-    email: Annotated[str, typer.Argument(help="Somebody who is written to.")],
-    config: ConfigFile = None,
-    as_json: AsJson = False,
-) -> None:
-    """Nothing more to this person: what is pending is cancelled."""
-    with opened(configured(context, config)) as store:
-        _show_receipt(stop_person(email, by="the command line", store=store, clock=SystemClock()), as_json)
-
-
-@app.command()
 def suppress(
     context: typer.Context,
     whom: Annotated[str, typer.Argument(help="An address, or a domain.")],
@@ -350,33 +342,31 @@ def suppress(
     """Never write to this address or domain again, from any inbox here."""
     with opened(configured(context, config)) as store:
         receipt = suppress_whom(whom, why=why, by="the command line", store=store, clock=SystemClock())
-        _show_receipt(receipt, as_json)
+        show_receipt(receipt, as_json)
 
 
 @app.command()
 def approve(
     context: typer.Context,
-    draft_ids: Annotated[list[str], typer.Argument(help="Drafts that are held, or that were refused.")],
+    draft_ids: Annotated[
+        list[str] | None,
+        typer.Argument(help="Drafts that are held, or that were refused.", show_default=False),
+    ] = None,
+    restored: Annotated[
+        bool, typer.Option("--restored", help="All that a restored or copied database holds back.")
+    ] = False,
     config: ConfigFile = None,
 ) -> None:
     """Let a held draft go, or tell one that was refused to try again."""
+    if bool(draft_ids) == restored:
+        raise typer.BadParameter("name drafts, or say --restored")
     with opened(configured(context, config)) as store:
-        for draft_id in draft_ids:
+        for draft_id in draft_ids or ():
             approve_draft(draft_id, by="the command line", store=store, clock=SystemClock())
             show.say(f"approved  {draft_id}")
-
-
-@app.command()
-def resume(
-    context: typer.Context,
-    email: Annotated[str, typer.Argument(help="Somebody who is paused.")],
-    config: ConfigFile = None,
-) -> None:
-    """Go on with somebody who is paused: what comes next is planned anew."""
-    with opened(configured(context, config)) as store:
-        for each in resume_person(email, by="the command line", store=store, clock=SystemClock()):
-            words = f"still waits: {each.waits_for}" if each.waits_for else "goes on"
-            show.say(f"{each.enrollment_id}  {words}")
+        if restored:
+            for each in approve_restored(by="the command line", store=store, clock=SystemClock()):
+                show.say(f"approved  {each.draft_id}")
 
 
 @app.command()
@@ -395,13 +385,6 @@ def settle(
     with opened(configured(context, config)) as store:
         settle_doubt(draft_id, left=left, by="the command line", store=store, clock=SystemClock())
         show.say(f"{draft_id}  {'left' if left else 'waits again'}")
-
-
-@app.command()
-def migrate(context: typer.Context, config: ConfigFile = None) -> None:
-    """Bring the database to this version."""
-    before, now = migrate_url(configured(context, config).database.url)
-    show.say(f"{before or 'new'} → {now}" if before != now else f"{now}: nothing to do")
 
 
 @app.command()
@@ -447,15 +430,6 @@ def _knowing(row: Prospect | BadRow, given: dict[str, str]) -> Prospect | BadRow
     return replace(row, variables={**given, **row.variables}) if isinstance(row, Prospect) else row
 
 
-def _show_receipt(receipt: Receipt, as_json: bool) -> None:
-    if as_json:
-        show.as_json(asdict(receipt))
-        return
-    show.say(
-        f"stopped {receipt.people}, cancelled {receipt.drafts}, already leaving {receipt.already_leaving}"
-    )
-
-
 def _complain(text: str) -> None:
     for line in text.splitlines():
         show.complaints.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
@@ -466,3 +440,5 @@ register_revise(app)
 register_errands(app)
 register_webhooks(app)
 register_keys(app)
+register_brake(app)
+register_migrate(app)

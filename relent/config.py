@@ -178,6 +178,9 @@ class Database(_Part):
     """Where everything is kept."""
 
     url: str = Field("sqlite:///relent.db", description="or postgresql://user:password@host/name")
+    state: str | None = Field(
+        None, description="folder of the state file; null: beside the database, or this file"
+    )
 
 
 class Redis(_Part):
@@ -251,6 +254,9 @@ class Dispatch(_Part):
     batch: int = Field(100, ge=1, le=10_000, description="letters taken at once")
     lease: Duration = Field(timedelta(minutes=2), description="after this, a dead worker's letters are free")
     max_lateness: Duration = Field(timedelta(days=2), description="later than this, a human decides")
+    rate: int | None = Field(
+        None, ge=0, le=1_000_000, description="letters a minute at most, from all inboxes; null: no limit"
+    )
     retries: tuple[Duration, ...] = Field(
         tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120)),
         min_length=1,
@@ -332,7 +338,7 @@ def load_config(path: Path | None) -> Config:
     if not file.is_file():
         if named or "RELENT_DATABASE__URL" not in os.environ:
             raise ConfigError(f"there is no {file}. `relent init` writes one.")
-        return _validate({}, "the environment")
+        return _with_state(Path.cwd(), _validate({}, "the environment"))
     try:
         data = yaml.load(file.read_text("utf-8"), Loader=_OnceLoader)  # noqa: S506 (it is a SafeLoader)
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
@@ -347,12 +353,22 @@ def _beside(file: Path, config: Config) -> Config:
     folder = file.resolve().parent
     found = _SQLITE_PLACE.match(config.database.url)
     url = f"{found[1]}{folder / found[2]}" if found else config.database.url
-    return config.model_copy(
+    config = config.model_copy(
         update={
             "database": config.database.model_copy(update={"url": url}),
             "sequences": config.sequences.model_copy(update={"path": str(folder / config.sequences.path)}),
         }
     )
+    return _with_state(folder, config)
+
+
+def _with_state(folder: Path, config: Config) -> Config:
+    """A database that is a file has its state file beside it; one on a server has none but here."""
+    state, url = config.database.state, config.database.url
+    if state is None and url.startswith("sqlite"):
+        return config
+    place = folder / state if state else folder
+    return config.model_copy(update={"database": config.database.model_copy(update={"state": str(place)})})
 
 
 def render_config(config: Config) -> str:

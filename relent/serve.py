@@ -10,6 +10,7 @@ from engine.errors import Unavailable
 from relent import crew, show
 from relent.assemble import House, assemble, check_listening
 from relent.config import Config, Server
+from relent.guard import warn
 from relent.listen import listen
 from relent.logs import is_plain
 from relent.metrics import counting_together
@@ -31,6 +32,7 @@ def serve(config: Config, *, host: str | None, port: int | None, workers: int = 
         # listening comes before anything is sent: two of us on one port would be a mistake
         app = create_app(house)
         _tell(config, listener.getsockname()[1])
+        warn(house)
         listen(app, listener)
 
 
@@ -45,6 +47,7 @@ def _serve_together(config: Config, workers: int) -> None:
         with counting_together():
             if crew.take_part(workers):
                 with _opened(config) as house:
+                    warn(house)
                     listen(create_app(house), listener)
 
 

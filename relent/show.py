@@ -84,8 +84,11 @@ def as_status(state: dict[str, Any]) -> None:
     say(f"{'workers':<12} {hands or 'none was seen within half a minute'}")
     if state["due"] or state["in_flight"]:
         say(f"{'now':<12} {state['due']:,} due, {state['in_flight']:,} in flight")
-    if state["braked"]:
-        say(f"{'braked':<12} nothing leaves: {state['braked']['why']}", style="yellow")
+    if brake := state["braked"]:
+        since = f"{brake['since']:%a %d %b %H:%M:%S} UTC"
+        say(
+            f"{'braked':<12} nothing leaves since {since}: {brake['why']}. `relent resume --all`", style="red"
+        )
     for kind, number in state["drift"].items():
         if number:
             say(f"{'drift':<12} {number:,.0f} {kind}: see `relent doctor`", style="yellow")

@@ -19,21 +19,26 @@ from sqlalchemy.exc import SQLAlchemyError
 from engine import errands, outbox, owner
 from engine.calls import Rests
 from engine.dispatch import dispatch_due
+from engine.errors import Unavailable
 from engine.post import forget_keys
 from engine.receive import receive_next
 from engine.recover import recover
 from engine.settle import Outcome
+from engine.store import in_words, passes
 from engine.store.inbound import REFUSED
 from engine.trail import span, story
 from engine.wake import wake_due
 from mailroom.hearsay import told
 from relent import __version__
 from relent.assemble import House, sender
+from relent.guard import Guard
 from webhooks.sender import Sender
 
 log = logging.getLogger("relent.worker")
 
 _POLL = 1.0  # a letter that another process made is found within this
+_SOON = 0.05
+_SAY_AGAIN_AFTER = 60.0
 _LONGEST_GOODBYE = 30.0
 _RECOVER_EVERY = timedelta(seconds=5)
 _FORGET_EVERY = timedelta(minutes=1)
@@ -68,11 +73,16 @@ class Worker:
         self._enough = Event()
         self._hands = Lock()
         self._told: Told | None = None
+        self._trouble = Trouble()
         self._recovered_at: datetime | None = None
         self._forgot_at: datetime | None = None
         self._here = Presence(house)
         self._beside = Errands(house, self._enough), Tellings(house, self._enough)
         self.lag: Lag | None = None
+
+    @cached_property
+    def _guard(self) -> Guard:
+        return Guard(self._house)
 
     def tick(self) -> list[Outcome]:
         """Everything that is due now, until nothing is."""
@@ -89,6 +99,9 @@ class Worker:
         self._count_refusals()
         done: list[Outcome] = []
         while not self._enough.is_set():
+            self._guard.look()
+            if self._guard.jumped():
+                self._recovered_at = None
             self._recover_now_and_then()
             woken = wake_due(store=self._house.store, clock=self._house.clock)
             batch, came = self._send_a_batch(), self._let_in()
@@ -165,16 +178,22 @@ class Worker:
                 try:
                     self.tick()
                     pause = self._until_next()
-                except SQLAlchemyError as error:
-                    log.error("the database does not answer, nothing is sent meanwhile: %s", error)
-                    pause = _POLL
+                    self._trouble.is_over()
+                except (SQLAlchemyError, Unavailable) as error:
+                    self._trouble.is_there(error)
+                    pause = _SOON if isinstance(error, SQLAlchemyError) and passes(error) else _POLL
                 except Exception:  # whatever it was, a worker that is gone sends nothing to anybody
                     log.exception("our own mistake; the worker goes on")
                     pause = _POLL
                 self._enough.wait(pause)
-        with suppress(SQLAlchemyError):
+        self.leave()
+
+    def leave(self) -> None:
+        """What was counted here and seen here is written down, if the database takes it."""
+        with suppress(SQLAlchemyError, Unavailable):
             self._count_refusals()
             self._here.leave()
+            self._guard.leave()
 
     def run_until_signalled(self) -> None:
         """In the main thread: an interrupt or a polite end lets the letter at hand be finished."""
@@ -212,6 +231,8 @@ class Worker:
     def _until_next(self) -> float:
         now, patience = self._house.clock.now(), self._patience
         with self._house.store.reading(now) as ledger:
+            if ledger.watch.braked():
+                return _POLL
             letters = ledger.drafts.next_due()
             hours = (
                 letters and letters + patience,
@@ -221,7 +242,29 @@ class Worker:
         due = min((hour for hour in hours if hour is not None), default=None)
         if due is None or self._hands.locked():
             return _POLL
-        return min(max((due - now).total_seconds(), 0.05), _POLL)
+        rate = self._house.pace.rate
+        soon = _SOON if rate is None else min(max(60 / rate, _SOON), _POLL)
+        return min(max((due - now).total_seconds(), soon), _POLL)
+
+
+class Trouble:
+    """What keeps everything from leaving is said once, once a minute while it lasts, and when it is over."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+        self._said: tuple[str, float] | None = None
+
+    def is_there(self, error: Exception) -> None:
+        words, now = in_words(error) if isinstance(error, SQLAlchemyError) else str(error), monotonic()
+        self._since = now if self._since is None else self._since
+        if self._said is None or self._said[0] != words or now - self._said[1] >= _SAY_AGAIN_AFTER:
+            log.error("nothing is sent meanwhile, and tried again each second: %s", words)
+            self._said = words, now
+
+    def is_over(self) -> None:
+        if self._since is not None:
+            log.info("letters leave again, after %.0f s", monotonic() - self._since)
+        self._since = self._said = None
 
 
 class Presence:

@@ -81,13 +81,18 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         path = shutil.copy(request.getfixturevalue("empty_sqlite"), tmp_path / "relent.db")
         return f"sqlite:///{path}"
-    store: Store = request.getfixturevalue("emptied_postgres")
+    return str(request.getfixturevalue("emptied_on_postgresql"))
+
+
+@pytest.fixture
+def emptied_on_postgresql(emptied_postgres: Store, postgres_url: str) -> str:
+    """The same, for what only a server can do."""
     tables = ", ".join(f'"{name}"' for name in metadata.tables if name not in {"instance", "pod"})
-    with store.database.begin() as db:
+    with emptied_postgres.database.begin() as db:
         db.execute(text(f"TRUNCATE {tables}"))
         db.execute(text("DELETE FROM pod WHERE id <> :default"), {"default": DEFAULT_POD})
-        db.execute(text("UPDATE instance SET braked_at = NULL, braked_why = NULL"))
-    return str(request.getfixturevalue("postgres_url"))
+        db.execute(text("UPDATE instance SET boot = NULL, braked_at = NULL, braked_why = NULL"))
+    return postgres_url
 
 
 @pytest.fixture(scope="session")

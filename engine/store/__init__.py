@@ -1,21 +1,46 @@
 """The cellar: the only SQL in the house."""
 
-from engine.store.connect import HEAD, in_words, migrate_url, open_store, version_of
+from engine.store.connect import (
+    HEAD,
+    database_file,
+    in_words,
+    migrate_url,
+    open_store,
+    passes,
+    version_of,
+)
+from engine.store.copying import Copied, Progress
 from engine.store.enrollments import Life
+from engine.store.health import damage, file_of, network_disk, refuse_what_is_damaged, write_into_the_file
 from engine.store.ledger import CalledBack, Ledger, Reach, Store, pauses
+from engine.store.lineage import Book, Doubt, Place
 from engine.store.views import Views
+from engine.store.watch import Brake
 
 __all__ = [
     "HEAD",
+    "Book",
+    "Brake",
     "CalledBack",
+    "Copied",
+    "Doubt",
     "Ledger",
     "Life",
+    "Place",
+    "Progress",
     "Reach",
     "Store",
     "Views",
+    "damage",
+    "database_file",
+    "file_of",
     "in_words",
     "migrate_url",
+    "network_disk",
     "open_store",
+    "passes",
     "pauses",
+    "refuse_what_is_damaged",
     "version_of",
+    "write_into_the_file",
 ]

@@ -16,7 +16,9 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, in
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from engine.errors import ConfigError, Unavailable
+from engine.store.health import database_path
 from engine.store.ledger import Store
+from engine.store.onefile import OneFile
 from engine.store.tables import instance, metadata
 
 #: The newest migration. A test holds it equal to the migrations folder.
@@ -26,12 +28,15 @@ HEAD = "0004"
 # What a statement was given stays out of what is said of its failure: it is people's letters, and keys.
 _POOL = {"pool_size": 20, "max_overflow": 40, "pool_timeout": 10, "hide_parameters": True}
 _PASSWORD = re.compile("(?<=://).*(?=@)")
+# A frozen process must not take everybody's answers down with it: whoever waits for its rows hears "try again" before a
+# webhook's sender loses patience (15 s).
+_PATIENCE = {"lock_timeout": "8s", "idle_in_transaction_session_timeout": "30s"}
 _LOCK_KEY = 0x52454C  # any number, as long as every Relent takes the same
 
 
 def open_store(url: str) -> Store:
     """Open it; make it, if it is new and empty. An old or a newer one is somebody's decision: `relent migrate`."""
-    database = _connect(url)
+    database = connect(url)
     try:
         with _in_words(database):
             version = _first_look(database)
@@ -55,7 +60,7 @@ def open_store(url: str) -> Store:
 
 def migrate_url(url: str) -> tuple[str | None, str]:
     """Bring a database to the newest plan. Says what it had before, and what it has now."""
-    database = _connect(url)
+    database = connect(url)
     try:
         with _in_words(database):
             before = _version(database)
@@ -67,20 +72,33 @@ def migrate_url(url: str) -> tuple[str | None, str]:
 
 def migrate(database: Engine) -> None:
     """Harmless to repeat, and to run from two processes at once."""
+    with database.begin() as db:
+        migrate_within(db)
+
+
+def migrate_within(db: Connection) -> None:
+    """In a transaction that may have more to do."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    with database.begin() as db:
-        if db.dialect.name == "postgresql":
-            db.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
-        config.attributes["connection"] = db
-        command.upgrade(config, "head")
-        if db.execute(select(instance.c.id)).one_or_none() is None:
-            db.execute(
-                insert(instance).values(id=1, key=secrets.token_bytes(32), created_at=datetime.now(UTC))
-            )
+    if db.dialect.name == "postgresql":
+        db.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+    config.attributes["connection"] = db
+    command.upgrade(config, "head")
+    if db.execute(select(instance.c.id)).one_or_none() is None:
+        db.execute(insert(instance).values(id=1, key=secrets.token_bytes(32), created_at=datetime.now(UTC)))
 
 
-def _connect(url: str) -> Engine:
+def database_file(url: str) -> Path | None:
+    """The file that a SQLite database is; None for one on a server."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        return None
+    return database_path(parsed.database) if parsed.get_backend_name() == "sqlite" else None
+
+
+def connect(url: str) -> Engine:
+    """The settings on which the promises stand, and nothing more: nobody has looked yet at what is there."""
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() == "sqlite" and parsed.database in {None, "", ":memory:"}:
@@ -106,14 +124,34 @@ def _connect(url: str) -> Engine:
 
 
 def _postgresql(url: URL) -> Engine:
-    database = create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True, **_POOL)
+    """With `?pooler=transaction` nothing is left behind on a connection that others have next: for pgbouncer."""
+    pooler = url.query.get("pooler")
+    if pooler not in {None, "transaction", "session"}:
+        raise ConfigError(
+            f"database.url: pooler={pooler} is unknown. Write pooler=transaction, or leave it out"
+        )
+    shared = pooler == "transaction"
+    database = create_engine(
+        url.set(drivername="postgresql+psycopg").difference_update_query(["pooler"]),
+        pool_pre_ping=True,
+        connect_args={"prepare_threshold": None} if shared else {},
+        **_POOL,
+    )
+    if shared:
+
+        @event.listens_for(database, "begin")
+        def begin(db: Connection) -> None:
+            db.exec_driver_sql(
+                "SELECT "
+                + ", ".join(f"set_config('{name}', '{value}', true)" for name, value in _PATIENCE.items())
+            )
+
+        return database
 
     @event.listens_for(database, "connect")
     def set_up(dbapi: Any, _record: Any) -> None:
-        # A frozen process must not take everybody's answers down with it: whoever waits for its rows
-        # hears "try again" before a webhook's sender loses patience (15 s).
-        for setting in ("lock_timeout = '8s'", "idle_in_transaction_session_timeout = '30s'"):
-            dbapi.execute(f"SET {setting}")
+        for name, value in _PATIENCE.items():
+            dbapi.execute(f"SET {name} = '{value}'")
         dbapi.commit()
 
     return database
@@ -121,6 +159,7 @@ def _postgresql(url: URL) -> Engine:
 
 def _sqlite(url: str) -> Engine:
     database = create_engine(url, **_POOL)
+    file = OneFile(database_path(database.url.database) or Path(), database)
 
     @event.listens_for(database, "connect")
     def set_up(dbapi: Any, _record: Any) -> None:
@@ -134,12 +173,15 @@ def _sqlite(url: str) -> Engine:
             "cache_size=-8000",
         ):
             dbapi.execute(f"PRAGMA {pragma}").close()
+        file.found()
 
     @event.listens_for(database, "begin")
     def begin(db: Connection) -> None:
         # read-then-write in a deferred transaction ends in "database is locked"
-        reading = db.get_execution_options().get("relent_reading", False)
-        db.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+        if db.get_execution_options().get("relent_reading", False):
+            db.exec_driver_sql("BEGIN")
+        else:
+            file.begin(db, lambda: db.exec_driver_sql("BEGIN IMMEDIATE"))
 
     return database
 
@@ -178,10 +220,29 @@ def _refuse_what_is_not_ours(database: Engine) -> None:
         )
 
 
+#: What a driver says, and what that means.
+_IN_WORDS = {
+    "database is locked": "another process holds the database",
+    "database or disk is full": "there is no room on the disk of the database: make some",
+    "disk I/O error": "the disk of the database does not do what it should: look into the machine's log",
+    "attempt to write a readonly database": "the database may not be written: look at who owns the file and its folder",
+    "database disk image is malformed": "the file of the database is damaged: put a backup in its place",
+    "QueuePool limit": "every connection to the database is in use",
+    "canceling statement due to lock timeout": "somebody holds what is needed for too long",
+}
+#: Two that got in each other's way: PostgreSQL calls one of them off, and the next try goes through.
+_PASSES = frozenset({"40P01", "40001"})
+
+
 def in_words(error: SQLAlchemyError) -> str:
     """What the driver said, on one line."""
     said = " ".join(str(getattr(error, "orig", None) or error).split())
-    return "another process holds the database" if "database is locked" in said else said
+    return next((words for told, words in _IN_WORDS.items() if told in said), said)
+
+
+def passes(error: SQLAlchemyError) -> bool:
+    """Would the same go through at once? Only whoever may repeat it asks."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None) in _PASSES
 
 
 def _refuse_what_breaks_promises(database: Engine) -> None:

@@ -17,6 +17,7 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    true,
     update,
 )
 
@@ -29,6 +30,7 @@ from engine.states import (
     DISPROVE,
     DOUBT,
     DRAFT_ENDS,
+    FOUND,
     GATE,
     GIVE_UP,
     HOLD,
@@ -227,8 +229,11 @@ class Drafts:
         )
 
     def settle(self, leaving: Draft, note: str) -> bool:
-        """It went out."""
-        return bool(self._desk.move(draft, SETTLE, *self._mine(leaving), why=note or None, outcome="sent"))
+        """It went out; of one that was held because nobody knew, that is found out only now."""
+        move, where = SETTLE, self._mine(leaving)
+        if leaving.state == DraftState.HELD:
+            move, where = FOUND, (draft.c.id == leaving.id, draft.c.outcome == HoldReason.RESTORED)
+        return bool(self._desk.move(draft, move, *where, why=note or None, outcome="sent"))
 
     def put_back(self, held: Draft, *, send_at: datetime, why: str, failed: bool = True) -> bool:
         """Later. But a letter that somebody called back meanwhile must not wait for its next chance: it ends."""
@@ -383,6 +388,12 @@ class Drafts:
         row = self._db.execute(select(*_FIELDS).where(*theirs)).one_or_none()
         return None if row is None else record(row)
 
+    def number_waiting(self, enrollments: Collection[str]) -> int:
+        """How many of theirs would leave by themselves."""
+        would = or_(_is(DraftState.SCHEDULED), _is(DraftState.CLAIMED))
+        theirs = select(func.count()).select_from(draft).where(draft.c.enrollment_id.in_(enrollments), would)
+        return self._db.scalar(theirs) or 0
+
     def pending(self, which: Collection[str]) -> list[Draft]:
         """What a hold can reach."""
         waiting = draft.c.id.in_(which), draft.c.state.in_(sorted(HOLD.sources))
@@ -478,6 +489,25 @@ class Drafts:
         while some := self._sweep(HOLD, DraftState.SCHEDULED, late, draft.c.send_at, why=why, outcome=why):
             held += some
         return held
+
+    def hold_what_may_have_left(self) -> list[Row[Any]]:
+        """Whatever is due by now, in whoever's hands it is, and whatever would have come back from an absence."""
+        now, why = self._desk.now, HoldReason.RESTORED
+        due = (
+            (DraftState.SCHEDULED, draft.c.send_at <= now),
+            (DraftState.CLAIMED, true()),
+            (DraftState.HELD, draft.c.held_until <= now),
+        )
+        rows: list[Row[Any]] = []
+        for state, where in due:
+            rows += self._sweep(HOLD, state, where, why=why, outcome=why, held_until=None, **NOBODYS)
+        return rows
+
+    def restored(self, *, after: str, at_most: int) -> list[Draft]:
+        """What is held because nobody knows whether it left."""
+        held = _is(DraftState.HELD), draft.c.outcome == HoldReason.RESTORED, draft.c.id > after
+        rows = self._db.execute(select(*_FIELDS).where(*held).order_by(draft.c.id).limit(at_most))
+        return [record(row) for row in rows]
 
     def doubtful(self) -> list[Draft]:
         rows = self._db.execute(select(*_FIELDS).where(_is(DraftState.UNCERTAIN)).order_by(draft.c.id))

@@ -235,6 +235,32 @@ class Enrollments:
             wake_at=None,
         )
 
+    def sequences(self) -> list[str]:
+        """In which somebody is, or was."""
+        return list(self._db.scalars(select(sequence_version.c.name).distinct()))
+
+    def active_in(self, sequence: str, *, at_most: int) -> list[Enrollment]:
+        found = select(*_FIELDS).where(
+            enrollment.c.sequence == sequence, enrollment.c.state == literal_column("'active'")
+        )
+        return [_record(row) for row in self._db.execute(found.order_by(enrollment.c.id).limit(at_most))]
+
+    def paused_in(self, sequence: str, reasons: Collection[str], *, after: str, at_most: int) -> list[Life]:
+        """Who waits there for one of these reasons, and since when."""
+        found = select(*_FIELDS, enrollment.c.updated_at).where(
+            enrollment.c.sequence == sequence,
+            enrollment.c.state == literal_column("'paused'"),
+            or_(*(enrollment.c.reason.startswith(reason, autoescape=True) for reason in reasons)),
+            enrollment.c.id > after,
+        )
+        rows: Iterable[Any] = self._db.execute(found.order_by(enrollment.c.id).limit(at_most))
+        return [Life(_record(row), row.updated_at) for row in rows]
+
+    def pause_sleepers(self, reason: str) -> int:
+        """Whoever should have woken by now. How many."""
+        asleep = enrollment.c.wake_at.is_not(None), enrollment.c.wake_at <= self._desk.now
+        return len(self._desk.move(enrollment, PAUSE, *asleep, why=reason, reason=reason, wake_at=None))
+
     def sleep(self, which: str, until: datetime | None) -> None:
         """When to look again, while no draft is pending."""
         self._db.execute(update(enrollment).where(enrollment.c.id == which).values(wake_at=until))

@@ -25,6 +25,7 @@ from engine.store.inbound import Inbound
 from engine.store.inboxes import Inboxes
 from engine.store.keys import Keys
 from engine.store.letters import Letters
+from engine.store.lineage import Lineage
 from engine.store.lists import Lists
 from engine.store.moves import Desk
 from engine.store.outbox import Outbox
@@ -91,6 +92,7 @@ class Ledger:
         self.watch = Watch(desk)
         self.answers = Answers(desk)
         self.glance = Glance(desk)
+        self.lineage = Lineage(desk)
         self.diaries = Diaries(db)
         self.views = Views(db)
         self._db = db

@@ -1,10 +1,11 @@
 """What people ask to see. Nothing here changes anything; names of keys are promises: docs/json.md."""
 
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Select, func, literal_column, select
 
 from engine.addresses import contact, domain
 from engine.hours import Absence
@@ -37,6 +38,14 @@ _SEND_STATUS = {
 }
 #: Reasons that come from outside, by a webhook.
 _HEARD = [StopReason.REPLIED, StopReason.BOUNCED, StopReason.COMPLAINED, StopReason.UNSUBSCRIBED]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """What a brake would stop."""
+
+    people: int
+    drafts: int
 
 
 class Views:
@@ -155,6 +164,30 @@ class Views:
             },
             "uncertain": drafts.get(DraftState.UNCERTAIN, 0),
             "late": self._number(*late) + self._number(*held_late),
+        }
+
+    def could_leave(self) -> Pending:
+        """What would leave by itself, and whom a sequence speaks to."""
+        would = draft.c.state.in_([DraftState.SCHEDULED, DraftState.CLAIMED])
+        active = select(func.count()).select_from(enrollment).where(enrollment.c.state == "active")
+        return Pending(people=self._db.scalar(active) or 0, drafts=self._number(would))
+
+    def leaving(self, sequence: str | None = None) -> list[str]:
+        """What is past the gate, and whose fate is not known yet; in this sequence, or anywhere."""
+        found = select(draft.c.id).where(draft.c.state == literal_column(f"'{DraftState.RELEASING}'"))
+        if sequence is not None:
+            theirs = enrollment.c.id == draft.c.enrollment_id
+            found = found.join(enrollment, theirs).where(enrollment.c.sequence == sequence)
+        return list(self._db.scalars(found))
+
+    def waiting(self, now: datetime) -> dict[str, int]:
+        """What goes by itself, and what waits for a yes because it should have gone before."""
+        scheduled, held = draft.c.state == DraftState.SCHEDULED, draft.c.state == DraftState.HELD
+        return {
+            "scheduled": self._number(scheduled),
+            "due": self._number(scheduled, draft.c.send_at <= now),
+            "restored": self._number(held, draft.c.outcome == HoldReason.RESTORED),
+            "late": self._number(held, draft.c.outcome == HoldReason.LATE),
         }
 
     def histories(self, enrollments: Collection[str]) -> dict[str, History]:

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, insert, select, update
+from sqlalchemy import ColumnElement, delete, func, insert, literal, select, update
 
 from engine.store.moves import Desk
-from engine.store.tables import audit, instance, sign
+from engine.store.tables import UtcDateTime, audit, instance, sign
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,27 @@ class Sign:
     says: Mapping[str, Any]
 
 
+_RATION = "ration"
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Ration:
+    """A share of so many letters a minute. Time that nobody used is not saved up: not for more than a second."""
+
+    letters: int  #: that may be taken now
+    each: timedelta
+    used_until: datetime
+
+    @classmethod
+    def of(cls, a_minute: int, used_until: datetime, now: datetime) -> "Ration":
+        each = timedelta(minutes=1) / a_minute
+        at_once = max(1, a_minute // 60)
+        # an hour that is still far away is a clock's that was wrong
+        begin = max(used_until, now - at_once * each) if used_until <= now + timedelta(minutes=1) else now
+        return cls(max(0, (now - begin) // each), each, begin)
+
+
 def nobody_brakes() -> ColumnElement[bool]:
     """For the claim and for the gate: one row, looked at by its key."""
     return ~select(instance.c.id).where(instance.c.id == 1, instance.c.braked_at.is_not(None)).exists()
@@ -42,10 +63,14 @@ class Watch:
 
     # --- the brake ---
 
-    def brake(self, why: str) -> bool:
-        """False: somebody stands on it already, and their reason stays."""
-        free = instance.c.id == 1, instance.c.braked_at.is_(None)
-        put_on = update(instance).where(*free).values(braked_at=self._desk.now, braked_why=why)
+    def brake(self, why: str, *, firmly: bool = False) -> bool:
+        """False: somebody stands on it already, and their reason stays.
+
+        `firmly`: this reason takes the place of theirs, so that nobody releases it with them.
+        """
+        free = instance.c.braked_why.is_distinct_from(why) if firmly else instance.c.braked_at.is_(None)
+        since = func.coalesce(instance.c.braked_at, literal(self._desk.now, UtcDateTime))
+        put_on = update(instance).where(instance.c.id == 1, free).values(braked_at=since, braked_why=why)
         return self._noted("brake", why, bool(self._db.execute(put_on.returning(instance.c.id)).all()))
 
     def release(self, why: str) -> bool:
@@ -63,6 +88,18 @@ class Watch:
             line = {"at": self._desk.now, "actor": self._desk.by, "what": f"house: {what}", "detail": why}
             self._db.execute(insert(audit), [line])
         return done
+
+    # --- not too many at once ---
+
+    def ration(self, a_minute: int) -> Ration:
+        """How many letters may be taken now. Nobody else may count on the same until this transaction is over."""
+        self._desk.insert_once(sign, name=_RATION, at=_LONG_AGO, says={})
+        used = self._db.scalars(select(sign.c.at).where(sign.c.name == _RATION).with_for_update()).one()
+        return Ration.of(a_minute, used, self._desk.now)
+
+    def use(self, ration: Ration, letters: int) -> None:
+        used = ration.used_until + letters * ration.each
+        self._db.execute(update(sign).where(sign.c.name == _RATION).values(at=used))
 
     # --- which database is this? ---
 

@@ -14,7 +14,14 @@ PACKAGES = {"engine", "relent"} | WINGS
 #: Rooms of the ground floor, by floor. A room may import what lies below it, and never its own floor.
 FLOORS = {
     13: {"engine.scribe"},
-    12: {"engine.errands", "engine.dispatch", "engine.post", "engine.receive", "engine.chorus"},
+    12: {
+        "engine.moving",
+        "engine.errands",
+        "engine.dispatch",
+        "engine.post",
+        "engine.receive",
+        "engine.chorus",
+    },
     11: {
         "engine.enroll",
         "engine.approve",
@@ -26,6 +33,7 @@ FLOORS = {
         "engine.outbox",
         "engine.react",
         "engine.recover",
+        "engine.safe",
         "engine.happen",
         "engine.wake",
         "engine.label",
@@ -47,6 +55,7 @@ FLOORS = {
         "engine.ids",
         "engine.addresses",
         "engine.owner",
+        "engine.witness",
         "engine.absence",
         "engine.measures",
         "engine.headers",

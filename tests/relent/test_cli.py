@@ -220,7 +220,16 @@ def test_two_overlapping_lists_can_be_enrolled_at_once(tmp_path, postgres_url, e
 
 def test_who_asks_to_be_left_alone_is_stopped_with_a_receipt(folder):
     folder.run("enroll", "seconds.yaml", "--email", "ida@nordic.example", "--var", "first_name=Ida")
-    assert folder.json("stop", "Ida@nordic.example") == {"people": 1, "drafts": 1, "already_leaving": 0}
+    receipt = folder.json("stop", "Ida@nordic.example")
+    assert receipt.pop("held_at").endswith("Z")
+    assert receipt == {
+        "people": 1,
+        "drafts": 1,
+        "voided": 1,
+        "left": 0,
+        "already_leaving": 0,
+        "already_gone": 0,
+    }
     assert (folder.json("people")[0]["stop_reason"], folder.json("drafts")) == ("by_hand", [])
     assert "nobody here writes to" in folder.run("stop", "tom@harbour.example", code=1)
 

@@ -1,0 +1,140 @@
+"""Story: the whole house moves into another database, and this one sends nothing any more.
+
+Two databases of one house would send everything twice. So the brake is put on before the first row is read, and after it
+nothing is written here that anybody could rely on: a webhook is told to come again, until it comes to the new one.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from time import monotonic, sleep
+
+from engine import owner
+from engine.errors import Busy, Refused, Unavailable
+from engine.model import Pace
+from engine.safe import doubt_of
+from engine.seams import Clock
+from engine.store import Copied, Ledger, Progress, Store, copying
+from engine.witness import Witness
+
+_PATIENCE = 30.0
+_LOOK_EVERY = 0.1
+MOVED = "moved"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """What stands in the other database now, and equals what stands here."""
+
+    tables: tuple[Copied, ...]
+    here: str
+    there: str
+    braked: bool  #: this one sends nothing any more
+
+    @property
+    def rows(self) -> int:
+        return sum(each.here.rows for each in self.tables)
+
+
+def move(
+    to: str,
+    *,
+    keep: bool = False,
+    by: str,
+    witness: Witness,
+    store: Store,
+    clock: Clock,
+    pace: Pace,
+    progress: Progress,
+) -> Moved:
+    """`keep`: this house goes on as it is, and the copy is braked: it is there to be looked at."""
+    with copying.opened(to) as target:
+        there = target.url.render_as_string()
+        _refuse_what_is_doubtful(witness, store, clock)
+        if copying.same(store.database, target):
+            raise Refused(f"{there} is this very database, or a copy of it: name one that is empty")
+        copying.look_at(target)
+        with _kept(store, clock, there) if keep else _closed(there, by, store, clock, pace) as brake:
+            copied = copying.copy(store, target, brake=brake, now=clock.now(), progress=progress)
+    here = store.database.url.render_as_string()
+    return Moved(tables=tuple(copied), here=here, there=there, braked=not keep)
+
+
+def rehearse(to: str, *, store: Store, progress: Progress) -> Moved:
+    """What would be moved, if that can be. Nothing is written, here or there."""
+    with copying.opened(to) as target:
+        there = target.url.render_as_string()
+        if copying.same(store.database, target):
+            raise Refused(f"{there} is this very database, or a copy of it: name one that is empty")
+        copying.look_at(target)
+    here = store.database.url.render_as_string()
+    return Moved(tables=tuple(copying.count(store, progress)), here=here, there=there, braked=False)
+
+
+def _refuse_what_is_doubtful(witness: Witness, store: Store, clock: Clock) -> None:
+    """Moved, nobody could tell any more that it had forgotten something."""
+    if why := doubt_of(witness, store=store, clock=clock):
+        raise Refused(f"this database is not believed yet: {why}. First `relent resume --all`, then move it")
+
+
+@contextmanager
+def _kept(store: Store, clock: Clock, there: str) -> Iterator[tuple[str, datetime]]:
+    yield f"a copy of {store.database.url.render_as_string()}, which goes on sending", clock.now()
+
+
+@contextmanager
+def _closed(
+    there: str, by: str, store: Store, clock: Clock, pace: Pace
+) -> Iterator[tuple[str, datetime] | None]:
+    """Braked, and shut; open again if anything goes wrong. Killed in between, it stays shut, and says what helps."""
+    with store.transaction(clock.now(), by) as ledger:
+        gone = ledger.lineage.moved()  # of somebody who was killed in between
+        ledger.lineage.reopen()
+        brake = ledger.watch.braked()
+        before = gone.brake if gone else (brake.why, brake.since) if brake else None
+        ledger.watch.brake(f"{MOVED} to {there}", firmly=True)
+    try:
+        _wait_for_what_is_in_the_air(store, clock, pace)
+        with store.transaction(clock.now(), by) as ledger:
+            ledger.lineage.close(there, before)
+        yield before
+    except BaseException:
+        with store.transaction(clock.now(), by) as ledger:
+            ledger.lineage.reopen()
+            ledger.watch.release("it did not move")
+            if before:
+                ledger.watch.brake(before[0])
+        raise
+
+
+def _wait_for_what_is_in_the_air(store: Store, clock: Clock, pace: Pace) -> None:
+    """Its fate belongs into the copy. And a gate that was just opening when the brake came is open soon, or never."""
+    begun = monotonic()
+    while True:
+        with store.transaction(clock.now(), "recovery") as ledger:
+            asked, leaving = monotonic(), _leaving(ledger, pace)
+        if not leaving and asked - begun > pace.gate_deadline.total_seconds():
+            return
+        if asked - begun > _PATIENCE:
+            raise Busy(
+                f"{leaving} letters are just leaving, and their fate is not known yet: try again in a minute"
+            )
+        sleep(_LOOK_EVERY)
+
+
+def _leaving(ledger: Ledger, pace: Pace) -> int:
+    """Whoever died with a letter in the air will not say any more what became of it."""
+    ledger.drafts.doubt_abandoned(owner.dead(ledger.drafts.owners()), fence=pace.fence)
+    return len(ledger.views.leaving())
+
+
+def refuse_what_has_moved(store: Store, clock: Clock) -> None:
+    """Whoever would send from it. Raises Unavailable."""
+    with store.reading(clock.now()) as ledger:
+        gone = ledger.lineage.moved()
+    if gone:
+        raise Unavailable(
+            f"everything has moved to {gone.where}: name that in database.url. If the move was broken off, "
+            "`relent resume --all` opens this one again"
+        )

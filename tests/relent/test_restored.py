@@ -1,0 +1,153 @@
+"""`relent serve` on a database that was put back or copied: it listens, and sends nothing until a human says so."""
+
+import json
+import shutil
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from engine.store import open_store
+from relent.cli import app
+from tests.backups import Backup
+from tests.makers import pending, people, received, signed
+from tests.relent.processes import SEQUENCE, Folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path, database_url: str) -> Folder:
+    return Folder(tmp_path / "house", database_url)
+
+
+@pytest.fixture
+def store(database_url):
+    """What is only looked at is looked at from here: a command takes its time."""
+    store = open_store(database_url)
+    yield store
+    store.close()
+
+
+def _messages(store) -> list[tuple[str, str | None]]:
+    with store.reading(datetime.now(UTC)) as ledger:
+        return [(mail["to"][0], mail["step"]) for mail in ledger.views.messages()]
+
+
+@pytest.fixture
+def restored(folder, store, tmp_path) -> Folder:
+    """Ida and Tom got their second letters after the backup was made."""
+    (folder.path / "people.csv").write_text(
+        "email,first_name\nida@nordic.example,Ida\ntom@harbour.example,Tom\n"
+    )
+    (folder.path / "slower.yaml").write_text(SEQUENCE.replace("1s", "6s"))
+    folder.run("enroll", "slower.yaml", "people.csv")
+    folder.run("work", "--burst")
+    backup = Backup(store, tmp_path)
+    assert len(_messages(store)) == 2, "this machine is too slow to say"
+    time.sleep(6)
+    folder.run("work", "--burst")
+    assert len(_messages(store)) == 4
+    backup.put_back()
+    return folder
+
+
+def test_a_restored_house_listens_sends_nothing_and_goes_on_when_a_human_says_so(restored, store):
+    threads = {person["email"]: person["thread_id"] for person in people(store, datetime.now(UTC))}
+    with restored.serving():
+        answer = signed(received(threads["ida@nordic.example"]), datetime.now(UTC))
+        assert restored.post(answer["content"], answer["headers"]) == 204
+        time.sleep(2)  # a worker looks twice
+        assert sorted(_messages(store)) == [
+            ("ida@nordic.example", "step-1"),
+            ("sam@acme.example", None),
+            ("tom@harbour.example", "step-1"),
+        ]
+        assert restored.json("status")["braked"]["why"].startswith("restored: it has forgotten")
+        assert "Nothing leaves since" in (restored.path / "log.txt").read_text()
+        [held] = pending(store, datetime.now(UTC))
+        assert (held["to"], held["state"], held["reason"]) == ("tom@harbour.example", "held", "restored")
+        assert "the database was restored" in restored.run("why", "tom@harbour.example")
+
+        released = restored.json("resume", "--all")
+        assert (released["restored"], released["scheduled"]) == (1, 0)
+        time.sleep(2)
+        assert len(_messages(store)) == 3
+        restored.run("approve", "--restored")
+        restored.wait_for(lambda: ("tom@harbour.example", "step-3") in _messages(store))
+    assert [mail for mail in _messages(store) if mail[0] == "ida@nordic.example"] == [
+        ("ida@nordic.example", "step-1")
+    ]
+
+
+def test_of_two_that_run_from_one_copied_folder_one_sends(tmp_path):
+    first = Folder(tmp_path / "first", "sqlite:///relent.db")
+    first.run("enroll", "seconds.yaml", "--email", "ida@nordic.example", "--var", "first_name=Ida")
+    first.run("work", "--burst")
+    shutil.copytree(tmp_path / "first", tmp_path / "second")
+    second = Folder(tmp_path / "second", "sqlite:///relent.db")
+
+    with first.serving(), second.serving():
+        first.wait_for(lambda: len(first.json("messages")) == 3)
+        assert len(second.json("messages")) == 1
+        assert second.json("status")["braked"]
+        assert first.json("status")["braked"] is None
+
+
+def test_a_folder_that_was_moved_goes_on(tmp_path):
+    here = Folder(tmp_path / "here", "sqlite:///relent.db")
+    here.run("enroll", "seconds.yaml", "--email", "ida@nordic.example", "--var", "first_name=Ida")
+    here.run("work", "--burst")
+    (tmp_path / "here").rename(tmp_path / "there")
+    there = Folder(tmp_path / "there", "sqlite:///relent.db")
+    with there.serving():
+        there.wait_for(lambda: len(there.json("messages")) == 3)
+
+
+def test_the_state_file_lies_where_the_configuration_says(tmp_path, database_url):
+    folder = Folder(tmp_path / "house", database_url)
+    config = folder.path / "config.yaml"
+    (tmp_path / "elsewhere").mkdir()
+    settings = json.loads(config.read_text())
+    settings["database"]["state"] = "../elsewhere"
+    config.write_text(json.dumps(settings))
+    folder.run("work", "--burst")
+    [state] = (tmp_path / "elsewhere").iterdir()
+    assert state.name.startswith("relent-")
+    assert not list(folder.path.glob("*.state"))
+
+
+def test_a_house_that_is_braked_by_hand_holds_everything_and_goes_on_afterwards(folder):
+    receipt = folder.json("stop", "--all")
+    assert (receipt["voided"], receipt["left"], receipt["already_gone"]) == (0, 0, 0)
+    folder.run("enroll", "seconds.yaml", "--email", "ida@nordic.example", "--var", "first_name=Ida")
+    assert "Nothing leaves since" in folder.shell("relent work --burst").stderr
+    assert folder.json("messages") == []
+    assert "relent resume --all" in folder.run("why", "ida@nordic.example")
+    assert "1 scheduled, 1 of them due" in folder.run("resume", "--all")
+    folder.run("work", "--burst")
+    assert len(folder.json("messages")) == 1
+    assert "nobody stood on the brake" in folder.run("resume", "--all")
+
+
+def test_a_sequence_is_stopped_and_goes_on(folder):
+    (folder.path / "people.csv").write_text(
+        "email,first_name\nida@nordic.example,Ida\ntom@harbour.example,Tom\n"
+    )
+    folder.run("enroll", "seconds.yaml", "people.csv")
+    assert "held at" in (said := folder.run("stop", "--sequence", "Seconds"))
+    assert "2 people; voided 2, 0 left, already gone 0" in said
+    folder.run("work", "--burst")
+    assert folder.json("messages") == []
+    assert 'Did you mean "Seconds"?' in folder.run("stop", "--sequence", "seconds", code=1)
+    assert [each["waits_for"] for each in folder.json("resume", "--sequence", "Seconds")] == [None, None]
+    folder.run("work", "--burst")
+    assert len(folder.json("messages")) == 2
+
+
+@pytest.mark.parametrize("words", [[], ["a@b.example", "--all"], ["--all", "--sequence", "Seconds"]])
+@pytest.mark.parametrize("command", ["stop", "resume"])
+def test_one_thing_at_a_time_is_stopped(command, words):
+    done = CliRunner().invoke(app, [command, *words])
+    assert done.exit_code == 2
+    assert "name somebody, or a sequence" in done.output
