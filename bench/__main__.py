@@ -3,10 +3,10 @@
 import argparse
 import sys
 
-from bench import language, mailbox, webhook
+from bench import language, mailbox, sending, webhook
 from relent.logs import set_up_logs
 
-_BENCHES = {"webhook": webhook, "language": language, "mailbox": mailbox}
+_BENCHES = {"webhook": webhook, "language": language, "mailbox": mailbox, "sending": sending}
 
 
 def main(words: list[str]) -> None:

@@ -224,13 +224,13 @@ def add_flags(words: argparse.ArgumentParser) -> None:
     words.add_argument(
         "--drafts", type=int, default=1_000_000, help="in the large database; the small one has a hundredth"
     )
-    words.add_argument("--only", choices=list(_SERVERS), help="one of the databases")
+    words.add_argument("--only", choices=list(SERVERS), help="one of the databases")
 
 
 def run(chosen: argparse.Namespace) -> None:
     sizes = max(chosen.drafts // 100, FEWEST), chosen.drafts
     print(f"medians of {chosen.rounds} rounds of {chosen.calls} calls, small and large in turns\n")
-    for name, server in _SERVERS.items():
+    for name, server in SERVERS.items():
         if chosen.only in (None, name):
             with server() as new_url, ExitStack() as stack:
                 small, large = (stack.enter_context(_filled(name, new_url(), size)) for size in sizes)
@@ -335,7 +335,7 @@ def _own_server() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-_SERVERS = {"SQLite": _sqlite, "PostgreSQL": _postgresql}
+SERVERS = {"SQLite": _sqlite, "PostgreSQL": _postgresql}
 
 
 @contextmanager
