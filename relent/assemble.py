@@ -67,6 +67,7 @@ class House:
     pace: Pace
     refusals: Refusals = field(default_factory=Refusals)
     render: Render = render_telling
+    beside: tuple[Mailbox, ...] = ()  #: more lines out, for a worker who has many letters
     lend: Lend | None = None  #: a mailbox for what somebody waits for; None: the usual one
 
 
@@ -77,6 +78,7 @@ def assemble(config: Config, clock: Clock | None = None) -> House:
         config=config,
         store=open_store(config.database.url),
         mailbox=LocalMailbox(_transport(config, ticking)),
+        beside=_more_lines(config, ticking),
         lend=Lines(lambda: LocalMailbox(_transport(config, ticking))).lend,
         clock=ticking,
         pace=Pace(
@@ -170,6 +172,13 @@ def _transport(config: Config, clock: Clock) -> Transport:
     if config.mailbox.transport == "capture":
         return Capture()
     return SmtpTransport(_smtp_settings(config.mailbox.smtp), clock)
+
+
+def _more_lines(config: Config, clock: Clock) -> tuple[Mailbox, ...]:
+    """Where nothing leaves the machine there is nobody to wait for."""
+    if config.mailbox.transport == "capture":
+        return ()
+    return tuple(LocalMailbox(_transport(config, clock)) for _ in range(config.dispatch.lines - 1))
 
 
 def _smtp_settings(smtp: Smtp) -> SmtpSettings:

@@ -20,6 +20,7 @@ from engine.post import forget_keys
 from engine.receive import receive_next
 from engine.recover import recover
 from engine.settle import CalledOff, Delivered, GaveUp, InDoubt, Outcome, Postponed
+from engine.store import Forecast
 from engine.store.inbound import REFUSED
 from engine.wake import wake_due
 from mailroom.hearsay import told
@@ -52,6 +53,7 @@ class Worker:
         self._recovered_at: datetime | None = None
         self._forgot_at: datetime | None = None
         self._beside = Errands(house, self._enough), Tellings(house, self._enough)
+        self._forecast = Forecast()
         self.lag: Lag | None = None
 
     def tick(self) -> list[Outcome]:
@@ -79,6 +81,8 @@ class Worker:
             clock=house.clock,
             pace=house.pace,
             enough=self._enough,
+            beside=house.beside,
+            forecast=self._forecast,
         ):
             done.append(outcome)
             _tell(outcome)

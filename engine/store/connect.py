@@ -1,9 +1,11 @@
 """Opening a database: the settings on which the promises stand, and the plan of the shelves."""
 
+import json
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -12,10 +14,17 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, inspect, make_url, select, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    DisconnectionError,
+    NoSuchModuleError,
+    SQLAlchemyError,
+)
 
 from engine.errors import ConfigError, Unavailable
 from engine.store.ledger import Store
+from engine.store.prepared import ask
 from engine.store.tables import instance, metadata
 
 #: The newest migration. A test holds it equal to the migrations folder.
@@ -23,6 +32,8 @@ HEAD = "0004"
 
 # Every request may want one while the worker has its own; whoever finds none within ten seconds hears "try again".
 _POOL = {"pool_size": 20, "max_overflow": 40, "pool_timeout": 10}
+_JSON = json.JSONEncoder()
+_FRESH = 1.0  #: seconds after its last use in which a connection is taken to be alive
 _LOCK_KEY = 0x52454C  # any number, as long as every Relent takes the same
 
 
@@ -103,7 +114,7 @@ def _connect(url: str) -> Engine:
 
 
 def _postgresql(url: URL) -> Engine:
-    database = create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True, **_POOL)
+    database = create_engine(url.set(drivername="postgresql+psycopg"), json_serializer=_in_json, **_POOL)
 
     @event.listens_for(database, "connect")
     def set_up(dbapi: Any, _record: Any) -> None:
@@ -113,11 +124,25 @@ def _postgresql(url: URL) -> Engine:
             dbapi.execute(f"SET {setting}")
         dbapi.commit()
 
+    @event.listens_for(database, "checkin")
+    def put_back(_dbapi: Any, record: Any) -> None:
+        record.info["rests_since"] = monotonic()
+
+    @event.listens_for(database, "checkout")
+    def take(dbapi: Any, record: Any, _proxy: Any) -> None:
+        """What has rested for a while may be dead by now; to ask every time would double the way of every letter."""
+        if monotonic() - record.info.get("rests_since", inf) <= _FRESH:
+            return
+        try:
+            database.dialect.do_ping(dbapi)
+        except database.dialect.loaded_dbapi.Error as error:
+            raise DisconnectionError("the database has hung up") from error
+
     return database
 
 
 def _sqlite(url: str) -> Engine:
-    database = create_engine(url, **_POOL)
+    database = create_engine(url, json_serializer=_in_json, json_deserializer=_out_of_json, **_POOL)
 
     @event.listens_for(database, "connect")
     def set_up(dbapi: Any, _record: Any) -> None:
@@ -134,9 +159,20 @@ def _sqlite(url: str) -> Engine:
     def begin(db: Connection) -> None:
         # read-then-write in a deferred transaction ends in "database is locked"
         reading = db.get_execution_options().get("relent_reading", False)
-        db.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+        ask(db, "BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return database
+
+
+def _in_json(value: Any) -> str:
+    """Most lists are empty."""
+    if not value and isinstance(value, list | tuple):
+        return "[]"
+    return _JSON.encode(value)
+
+
+def _out_of_json(said: str) -> Any:
+    return [] if said == "[]" else {} if said == "{}" else json.loads(said)
 
 
 def _first_look(database: Engine) -> str | None:
