@@ -5,12 +5,13 @@ import signal
 import sys
 from pathlib import Path
 
-from bench import figures, language, mailbox, memory, pending, webhook
+from bench import figures, language, mailbox, memory, pending, sending, webhook
 from bench.databases import Servers
 from relent.logs import set_up_logs
 
 _BENCHES = {
     "webhook": webhook,
+    "sending": sending,
     "pending": pending,
     "memory": memory,
     "language": language,

@@ -6,33 +6,38 @@ Every story that can bring a next step calls this inside its own transaction.
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from engine.addresses import contact, domain
 from engine.compose import reply_subject
 from engine.errors import Refused
 from engine.ids import follow_up_label, message_id, new_id
-from engine.limits import Place
 from engine.model import Attachment, Draft, Enrollment, Thread, content_sha
-from engine.plan import Errand, NothingLeft, Plan, Planned, Waiting, plan, seed_of
+from engine.plan import Errand, NothingLeft, Plan, Planned, Waiting, plan
 from engine.sequence import Sequence
 from engine.states import DraftState, HoldReason
-from engine.store import Ledger
+from engine.store import Forecast, Ledger
 from engine.winner import Score, winner
 
 #: The labels that make an answer a good one.
 _POSITIVE = ("interested", "positive")
 
 
-def advance(enrollment: Enrollment, ledger: Ledger) -> Plan:
-    """The caller holds the enrollment's lock: an answer is either seen here, or sees what is made here."""
+def advance(
+    enrollment: Enrollment, ledger: Ledger, *, forecast: Forecast | None = None, near: Thread | None = None
+) -> Plan:
+    """The caller holds the enrollment's lock: an answer is either seen here, or sees what is made here.
+
+    `forecast`: whoever brings many next steps counts what is booked once for all of them. `near`: a conversation that
+    the caller has read, most likely the one that goes on.
+    """
     while True:
-        ahead = look_ahead(enrollment, ledger)
+        ahead = look_ahead(enrollment, ledger, forecast=forecast)
         sequence, planned = ahead.sequence, ahead.plan
         if not (isinstance(planned, Errand) and planned.at <= ledger.now):
             break
         ledger.past.note_errand(enrollment.id, planned)
     match planned:
         case Planned():
-            _create(planned, enrollment, sequence, ledger)
+            if _create(planned, enrollment, sequence, ledger, near) and forecast:
+                forecast.book(planned.place, planned.send_at)
         case Errand(at=at):
             ledger.enrollments.sleep(enrollment.id, at)
         case NothingLeft():
@@ -52,12 +57,14 @@ class Ahead:
     plan: Plan
 
 
-def look_ahead(enrollment: Enrollment, ledger: Ledger, *, besides: Draft | None = None) -> Ahead:
+def look_ahead(
+    enrollment: Enrollment, ledger: Ledger, *, besides: Draft | None = None, forecast: Forecast | None = None
+) -> Ahead:
     """What comes next, and nothing is done about it. `besides`: a draft that is being planned anew."""
     sequence = None
     try:
         sequence = ledger.enrollments.version(enrollment.version)
-        diary = ledger.diaries.booked_besides(besides.id if besides else None, sequence.limits)
+        diary = ledger.diaries.booked_besides(besides.id if besides else None, sequence.limits, forecast)
         history = ledger.past.of(enrollment.id, enrollment.contact)
         winners = winners_of(sequence, ledger)
         return Ahead(sequence, plan(sequence, enrollment, history, ledger.now, diary=diary, winners=winners))
@@ -80,17 +87,6 @@ def winners_of(sequence: Sequence, ledger: Ledger) -> dict[str, str]:
             if best := winner(step.winner, [scores.get(way) or Score(way, 0, 0) for way in ways]):
                 found[step.id] = best
     return found
-
-
-def place_of_draft(draft: Draft, sequence: Sequence) -> Place:
-    """What the limits count about it."""
-    return Place(
-        inbox=draft.inbox_id,
-        company=draft.company,
-        domain=draft.domain or domain(draft.to),
-        opener=draft.opener,
-        seed=seed_of(sequence, contact(draft.to), draft.step),
-    )
 
 
 def draft_of(
@@ -132,19 +128,32 @@ def draft_of(
     return replace(draft, content_sha=sha, approved_sha=sha, approved_by="the sequence")
 
 
-def _create(planned: Planned, enrollment: Enrollment, sequence: Sequence | None, ledger: Ledger) -> None:
-    if sequence is None or ledger.drafts.made(enrollment.id, planned.step):
-        return
-    thread = _thread_for(planned, enrollment, ledger)
+def _create(
+    planned: Planned,
+    enrollment: Enrollment,
+    sequence: Sequence | None,
+    ledger: Ledger,
+    near: Thread | None,
+) -> bool:
+    """False: this step exists already."""
+    if sequence is None:
+        return False
+    if planned.subject is not None and ledger.drafts.made(enrollment.id, planned.step):
+        return False  # nor does it begin another conversation
+    thread = _thread_for(planned, enrollment, ledger, near)
     draft = draft_of(planned, enrollment, thread, sequence, ledger, ledger.instance_key())
-    if ledger.drafts.add(draft):
-        ledger.threads.tag(thread.id, follow_up_label(draft.id))
+    if not ledger.drafts.add(draft):
+        return False
+    ledger.threads.tag(thread.id, follow_up_label(draft.id))
+    if enrollment.wake_at is not None:
         ledger.enrollments.sleep(enrollment.id, None)
+    return True
 
 
-def _thread_for(planned: Planned, enrollment: Enrollment, ledger: Ledger) -> Thread:
+def _thread_for(planned: Planned, enrollment: Enrollment, ledger: Ledger, near: Thread | None) -> Thread:
     """No subject: the thread goes on. A subject: a new one, unless the present one has none yet."""
-    thread = ledger.threads.get(enrollment.thread_id)
+    present = near and near.id == enrollment.thread_id
+    thread = near if near and present else ledger.threads.get(enrollment.thread_id)
     if planned.subject is None:
         return thread
     if not thread.subject:

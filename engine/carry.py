@@ -8,7 +8,7 @@ made to wait until the letter's fate is known.
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from threading import Event
 from time import monotonic
@@ -20,7 +20,8 @@ from engine.compose import outside
 from engine.errors import NoAnswer, PermanentFailure, TemporaryFailure
 from engine.limits import Full
 from engine.model import Draft, Letter, Pace, Sent, Withdrawn
-from engine.ready import InboxClosed, letter_of
+from engine.ready import Around, InboxClosed, is_plain, letter_of, look_around, plain_letter
+from engine.room import no_room, window_closed
 from engine.seams import Clock, Mailbox
 from engine.settle import (
     INSIDE,
@@ -35,17 +36,18 @@ from engine.settle import (
     doubted,
     given_up,
     moved_on,
-    no_room,
     postponed,
     shut_in,
 )
-from engine.store import Ledger, Store, pauses
+from engine.store import Forecast, Ledger, Store, Together, pauses
 from engine.trail import about, span
 
 log = logging.getLogger("relent.carry")
 
 T = TypeVar("T")
 
+_BY = "dispatch"
+_NO_MORE = object()
 _LATER_WAITS, _PATIENCE = 5.0, 600.0
 
 
@@ -58,6 +60,36 @@ class Hands:
     clock: Clock
     pace: Pace
     enough: Event = field(default_factory=Event)  #: somebody wants us to stop soon
+    together: Together | None = None  #: for hands that work beside others: they share their commits
+
+    def write(self, deed: Callable[[Ledger], T]) -> T:
+        """All of it, or nothing of it."""
+        if self.together is not None:
+            return self.together.do(deed, now=self.clock.now, by=_BY)
+        with self.store.transaction(self.clock.now(), _BY, first=True) as ledger:
+            return deed(ledger)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What was read for several letters at once, and what is counted while they leave."""
+
+    around: Around
+    forecast: Forecast | None = None
+
+    def room(self, draft: Draft, ledger: Ledger) -> Full | None:
+        """Asked at the gate: nobody else may count on the same room until it is passed."""
+        if self.keeps_room(draft, ledger.now):
+            return self.window(draft, ledger.now)
+        return no_room(draft, ledger, in_turn=True)
+
+    def keeps_room(self, draft: Draft, now: datetime) -> bool:
+        return draft.room_until is not None and now < draft.room_until
+
+    def window(self, draft: Draft, now: datetime) -> Full | None:
+        """Where room is kept, only the hours can have come to their end."""
+        found = self.around.whose(draft)
+        return window_closed(*found, now) if found else None
 
 
 @dataclass(slots=True, eq=False)
@@ -69,16 +101,17 @@ class _Gate:
     was_open: bool = field(default=False, init=False)
     full: Full | None = field(default=None, init=False)  #: why it stays, if that is for want of room
 
-    def passes(self, letter: Letter) -> bool:
+    def passes(self, letter: Letter, batch: Batch) -> bool:
         hands, asked = self.hands, monotonic()
         carrier = hands.mailbox.name if outside(letter) else INSIDE
+
+        def pass_it(ledger: Ledger) -> bool:
+            self.full = batch.room(self.draft, ledger)
+            return not self.full and ledger.drafts.pass_gate(self.draft, carrier, letter.everybody)
+
         try:
-            with (
-                span("letter gate"),
-                hands.store.transaction(hands.clock.now(), "dispatch", first=True) as ledger,
-            ):
-                self.full = no_room(self.draft, ledger, in_turn=True)
-                passed = not self.full and ledger.drafts.pass_gate(self.draft, carrier, letter.everybody)
+            with span("letter gate"):
+                passed = hands.write(pass_it)
         except SQLAlchemyError as error:
             log.warning("the gate did not answer, so the letter stays: %s", error)
             return False
@@ -86,12 +119,17 @@ class _Gate:
         return self.was_open
 
 
-def carry(draft: Draft, hands: Hands) -> Outcome:
-    """A claimed draft becomes a letter and leaves, or it does not; either way that is written down."""
+def carry(draft: Draft, hands: Hands, batch: Batch | None = None) -> Outcome:
+    """A claimed draft becomes a letter and leaves, or it does not; either way that is written down.
+
+    `batch`: what was read for it together with others.
+    """
     with about(draft_id=draft.id, enrollment_id=draft.enrollment_id), span("letter") as told:
-        outcome = _carry(draft, hands)
+        outcome = _carry(draft, hands, batch)
         told.says(outcome=type(outcome).__name__)
         _log(outcome)
+    if batch and batch.forecast and not isinstance(outcome, Delivered):
+        batch.forecast.begin()
     return outcome
 
 
@@ -110,16 +148,16 @@ def _log(outcome: Outcome) -> None:
             log.warning("uncertain %s: %s", draft_id, why)
 
 
-def _carry(draft: Draft, hands: Hands) -> Outcome:
+def _carry(draft: Draft, hands: Hands, batch: Batch | None) -> Outcome:
     gate = _Gate(draft, hands)
     try:
-        with span("letter compose"), hands.store.reading(hands.clock.now()) as ledger:
-            full = no_room(draft, ledger)  # before it is carried to the gate in vain
-            letter = letter_of(draft, ledger)
-        if full:
-            return _no_room(draft, full, hands)
+        with span("letter compose"):
+            batch = batch or _alone(draft, hands)
+            letter = _letter(draft, batch, hands)
+        if isinstance(letter, Full):
+            return _no_room(draft, letter, hands)
         with span("letter hand over"):
-            answer = _hand_over(letter, gate, hands)
+            answer = _hand_over(letter, batch, gate, hands)
     except (TemporaryFailure, SQLAlchemyError) as failure:
         why, wait = str(failure), _back_off(draft, hands.pace)
         return _write_down(draft, lambda ledger: postponed(draft, why, wait, ledger=ledger), hands)
@@ -135,23 +173,38 @@ def _carry(draft: Draft, hands: Hands) -> Outcome:
     except Exception as error:
         log.exception("%s: our own mistake", draft.id)
         return _own_mistake(draft, error, gate, hands)
-    return _answered(draft, letter, answer, gate, hands)
+    return _answered(draft, letter, answer, batch, gate, hands)
 
 
-def _hand_over(letter: Letter, gate: _Gate, hands: Hands) -> Sent | Withdrawn:
+def _alone(draft: Draft, hands: Hands) -> Batch:
+    with hands.store.reading(hands.clock.now()) as ledger:
+        return Batch(around=look_around([draft], ledger))
+
+
+def _letter(draft: Draft, batch: Batch, hands: Hands) -> Letter | Full:
+    """Whether there is room is asked before it is carried to the gate in vain."""
+    now = hands.clock.now()
+    if batch.keeps_room(draft, now) and is_plain(draft):
+        return batch.window(draft, now) or plain_letter(draft, batch.around)
+    with hands.store.reading(now) as ledger:
+        return no_room(draft, ledger) or letter_of(draft, ledger, batch.around)
+
+
+def _hand_over(letter: Letter, batch: Batch, gate: _Gate, hands: Hands) -> Sent | Withdrawn:
     """What is for nobody out there needs no mailbox: it arrives in the transaction that writes down that it left."""
-    passes = partial(gate.passes, letter)
+    passes = partial(gate.passes, letter, batch)
     if outside(letter):
         return hands.mailbox.send(letter, passes)
     return Sent("delivered inside") if passes() else Withdrawn()
 
 
-def _answered(draft: Draft, letter: Letter, answer: Sent | Withdrawn, gate: _Gate, hands: Hands) -> Outcome:
+def _answered(
+    draft: Draft, letter: Letter, answer: Sent | Withdrawn, batch: Batch, gate: _Gate, hands: Hands
+) -> Outcome:
     match answer:
         case Sent(note, refused):
-            return _write_down(
-                draft, lambda ledger: departed(draft, letter, note, ledger=ledger, refused=refused), hands
-            )
+            left = partial(departed, draft, letter, note, refused=refused, forecast=batch.forecast)
+            return _write_down(draft, lambda ledger: left(ledger=ledger), hands)
         case Withdrawn() if gate.full:
             return _no_room(draft, gate.full, hands)
         case Withdrawn():
@@ -195,11 +248,15 @@ def _write_down(draft: Draft, deed: Callable[[Ledger], Outcome], hands: Hands) -
 
 def _insist(deed: Callable[[Ledger], T], hands: Hands) -> T | None:
     """What is known must not be lost to a database that restarts just now. None: nobody could be found to write it."""
-    try:
-        return hands.store.insist(deed, now=hands.clock.now, by="dispatch", pauses=_pauses(hands.enough))
-    except SQLAlchemyError:
-        log.error("nothing could be written down, recovery will see to it")
-        return None
+    waits = _pauses(hands.enough)
+    while True:
+        try:
+            return hands.write(deed)
+        except SQLAlchemyError as error:
+            log.warning("the database did not answer: %s", error)
+            if next(waits, _NO_MORE) is _NO_MORE:
+                log.error("nothing could be written down, recovery will see to it")
+                return None
 
 
 def _pauses(enough: Event) -> Iterator[None]:

@@ -17,7 +17,7 @@ from engine.events import Event, Reply
 from engine.react import Hearing, Stopped, as_message, hear_and_keep, in_a_word
 from engine.seams import Clock
 from engine.states import RECALLABLE, STOP, StopReason
-from engine.store import Ledger, Reach, Store
+from engine.store import Ledger, Reach, Store, Undone
 from engine.store.answers import Asked, Life, Receipt, Talk, Waiting
 from engine.verdict import stop_scope
 
@@ -75,6 +75,8 @@ def _within(said: Said, ledger: Ledger) -> Heard:
     try:
         with ledger.apart():
             return hear_and_keep(said.event, said.raw, ledger)
+    except Undone:  # and so does everybody else
+        raise
     except Exception as error:  # noqa: BLE001 (whoever asked is told)
         return error
 

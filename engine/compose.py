@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from engine.addresses import contact
 from engine.errors import PermanentFailure
@@ -16,9 +17,19 @@ _MESSAGE_ID = re.compile(r"[!-~]{1,980}")
 _MOST_REFERENCES = 50
 
 
+class Said(Protocol):
+    """A letter of the conversation, as far as one that follows speaks of it."""
+
+    @property
+    def message_id(self) -> str: ...
+
+    @property
+    def direction(self) -> str: ...
+
+
 def compose(
     draft: Draft,
-    thread: Sequence[Message],
+    thread: Sequence[Said],
     files: Mapping[str, bytes] | None = None,
     *,
     source: Message | None = None,

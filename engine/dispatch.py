@@ -1,19 +1,27 @@
-"""Story: from due to sent. Whatever is due is claimed, and carried a letter at a time."""
+"""Story: from due to sent. Whatever is due is claimed, and carried a letter at a time; by several hands, if there are many."""
 
+import logging
 import secrets
 from collections import deque
-from collections.abc import Collection, Generator
+from collections.abc import Collection, Generator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from threading import Event
+from threading import Event, Thread
 from time import monotonic
 
 from engine import owner
-from engine.carry import Hands, carry, let_go
+from engine.carry import Batch, Hands, carry, let_go
 from engine.model import Draft, Pace
+from engine.ready import look_around
+from engine.room import keep_room
 from engine.seams import Clock, Mailbox
 from engine.settle import Outcome
-from engine.store import Store
+from engine.store import Forecast, Store, Together
 from engine.trail import story
+
+log = logging.getLogger("relent.dispatch")
+
+_WORTH_A_LINE = 20  #: for fewer letters nobody opens another connection
 
 
 def dispatch_due(
@@ -25,13 +33,53 @@ def dispatch_due(
     enough: Event | None = None,
     only: Collection[str] | None = None,
     waited: timedelta = timedelta(0),
+    beside: Sequence[Mailbox] = (),
+    forecast: Forecast | None = None,
 ) -> Generator[Outcome]:
     """Claim what is due and send it. Nothing is claimed that this call does not also let go.
 
-    `only`: of these drafts, those that are due. `waited`: what has been due for so long, and nobody took it.
+    `only`: of these drafts, those that are due. `waited`: what has been due for so long, and nobody took it. `beside`:
+    more lines out, each of which takes letters of the same batch, in hands of its own. `forecast`: what whoever calls
+    this again and again has counted before.
     """
-    hands = Hands(store, mailbox, clock, pace, enough or Event())
-    with store.transaction(clock.now(), "dispatch") as ledger:
+    enough = enough or Event()
+    hands = Hands(store, mailbox, clock, pace, enough)
+    claimed, batch = _claim(hands, (forecast or Forecast()).begin(), only, waited)
+    table = _Table(deque(claimed), batch, until=monotonic() + pace.lease.total_seconds() / 2)
+    lines = beside[: (len(claimed) - 1) // _WORTH_A_LINE] if claimed else ()
+    together = Together(store) if lines else None
+    hands = replace(hands, together=together)
+    helpers = [_Helper(table, replace(hands, mailbox=each)) for each in lines]
+    try:
+        for each in helpers:
+            each.start()
+        for draft in table.taken(hands):
+            yield _carry(draft, hands, batch)
+            yield from table.became()
+        for each in helpers:
+            each.join()
+            yield from table.became()
+    finally:  # also when the caller has had enough
+        waiting = table.clear()
+        for each in helpers:
+            each.join()
+        mailbox.rest()
+        if waiting:
+            let_go(waiting, hands)
+
+
+def _carry(draft: Draft, hands: Hands, batch: Batch) -> Outcome:
+    """Each letter is a story of its own, in whoever's tick its hour came."""
+    with story():
+        return carry(draft, hands, batch)
+
+
+def _claim(
+    hands: Hands, forecast: Forecast, only: Collection[str] | None, waited: timedelta
+) -> tuple[list[Draft], Batch]:
+    """What all of them need to know is read once, and room is kept for them as far as there is plenty."""
+    pace = hands.pace
+    with hands.store.transaction(hands.clock.now(), "dispatch") as ledger:
         ration = ledger.watch.ration(pace.rate) if pace.rate else None
         claimed = ledger.drafts.claim(
             token=secrets.token_hex(16),
@@ -44,17 +92,54 @@ def dispatch_due(
         )
         if ration and claimed:
             ledger.watch.use(ration, len(claimed))
-    begun, waiting = monotonic(), deque(claimed)
-    try:
-        while waiting and not hands.enough.is_set() and monotonic() - begun <= pace.lease.total_seconds() / 2:
-            yield _carry(waiting.popleft(), hands)
-    finally:  # also when the caller has had enough
-        mailbox.rest()
-        if waiting:
-            let_go(waiting, hands)
+        batch = Batch(around=look_around(claimed, ledger), forecast=forecast)
+        return keep_room(claimed, batch.around.whose, ledger, forecast), batch
 
 
-def _carry(draft: Draft, hands: Hands) -> Outcome:
-    """Each letter is a story of its own, in whoever's tick its hour came."""
-    with story():
-        return carry(draft, hands)
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """Where the letters of a batch lie. Whoever has a hand free takes the next one, and says what became of it."""
+
+    waiting: deque[Draft]
+    batch: Batch
+    until: float
+    done: deque[Outcome] = field(default_factory=deque, init=False)
+
+    def taken(self, hands: Hands) -> Iterator[Draft]:
+        """One after the other, for as long as there are any and the claim is good for one more."""
+        while not hands.enough.is_set() and monotonic() <= self.until:
+            try:
+                yield self.waiting.popleft()
+            except IndexError:
+                return
+
+    def became(self) -> Iterator[Outcome]:
+        while self.done:
+            yield self.done.popleft()
+
+    def clear(self) -> list[Draft]:
+        """What nobody has taken, and nobody takes any more."""
+        left: list[Draft] = []
+        while self.waiting:
+            try:
+                left.append(self.waiting.popleft())
+            except IndexError:
+                break
+        return left
+
+
+class _Helper(Thread):
+    """One more pair of hands, and a line of its own."""
+
+    def __init__(self, table: _Table, hands: Hands) -> None:
+        super().__init__(name="relent-line", daemon=True)
+        self._table, self._hands = table, hands
+
+    def run(self) -> None:
+        try:
+            for draft in self._table.taken(self._hands):
+                self._table.done.append(_carry(draft, self._hands, self._table.batch))
+        except Exception:
+            log.exception("our own mistake; recovery sees to the letter that was in these hands")
+        finally:
+            self._hands.mailbox.rest()

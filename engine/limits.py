@@ -39,7 +39,22 @@ class Place:
     seed: str  #: what its share of chance is drawn from
 
 
-class Books(Protocol):
+def keys(place: Place) -> Iterator[tuple[What, str]]:
+    """What may be counted about it, and by which name."""
+    yield "mailbox", place.inbox
+    if place.company:
+        yield "company", place.company
+    yield "domain", place.domain
+
+
+class Began(Protocol):
+    """Whoever knows since when a mailbox writes."""
+
+    def began(self, inbox: str) -> datetime | None:
+        """The first letter this mailbox is known to have sent, or will."""
+
+
+class Books(Began, Protocol):
     """What has left, or what is booked, as far as a limit asks."""
 
     def count(self, what: What, key: str, begin: datetime, end: datetime, *, openers: bool) -> int:
@@ -53,9 +68,6 @@ class Books(Protocol):
 
     def follow_up_near(self, inbox: str, at: datetime, reach: timedelta) -> datetime | None:
         """The last one that is nearer than that, before or after."""
-
-    def began(self, inbox: str) -> datetime | None:
-        """The first letter this mailbox is known to have sent, or will."""
 
 
 @dataclass(slots=True)
@@ -190,12 +202,7 @@ class Diary:
             runs.update({begin: freed for begin, end in runs.items() if begin < freed < end})
 
     def _keys(self, place: Place) -> Iterator[tuple[What, str]]:
-        if "mailbox" in self._counts:
-            yield "mailbox", place.inbox
-        if "company" in self._counts and place.company:
-            yield "company", place.company
-        if "domain" in self._counts:
-            yield "domain", place.domain
+        return ((what, key) for what, key in keys(place) if what in self._counts)
 
     def _page(self, what: What, key: str, day: int) -> _Page:
         if (known := self._pages.get((what, key, day))) is not None:
@@ -244,7 +251,7 @@ def room_now(now: datetime, place: Place, *, sequence: Sequence, sent: Books, wa
     """Its hour has come: may it leave? `sent` is what has really left, `waiting` what is booked for later."""
     limits = sequence.limits
     zone = sequence_zone(sequence)
-    for name, what, key, rate in _rates(place, limits, now, zone, waiting):
+    for name, what, key, rate in rates(place, limits, now, zone, waiting):
         begin, end = period(now, rate.period, zone)
         left = sent.count(what, key, begin, end, openers=True)
         if place.opener:  # whoever is being followed up goes first
@@ -291,9 +298,10 @@ def mailbox_rates(
         yield "ramp", Rate(limits.ramp.on(day), "day")
 
 
-def _rates(
-    place: Place, limits: Limits, at: datetime, zone: str, books: Books
+def rates(
+    place: Place, limits: Limits, at: datetime, zone: str, books: Began
 ) -> Iterator[tuple[str, What, str, Rate]]:
+    """All that hold for it: their names, what they count, and how much they allow."""
     began = books.began(place.inbox) if limits.ramp else None
     for name, rate in mailbox_rates(limits, began, at, zone):
         yield name, "mailbox", place.inbox, rate
@@ -307,7 +315,7 @@ def _full(
     at: datetime, place: Place, limits: Limits, diary: Diary, zone: str
 ) -> tuple[str, Rate, datetime] | None:
     """The limit in the way, and when its next period begins that is not known to be full."""
-    for name, what, key, rate in _rates(place, limits, at, zone, diary):
+    for name, what, key, rate in rates(place, limits, at, zone, diary):
         begin, end = period(at, rate.period, zone)
         if diary.count(what, key, begin, end, openers=place.opener) >= rate.number:
             said = str(limits.ramp if name == "ramp" else rate)

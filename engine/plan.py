@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from engine.addresses import domain
+from engine.addresses import contact, domain
 from engine.companies import company
 from engine.errors import Refused
 from engine.hours import Absence, Calendar, Opening, calendar, country_of, parse_country
@@ -249,6 +249,17 @@ def place_of(enrollment: Enrollment, sequence: Sequence, step: str, *, opener: b
         domain=domain(enrollment.contact),
         opener=opener,
         seed=seed_of(sequence, enrollment.contact, step),
+    )
+
+
+def place_of_draft(draft: Draft, sequence: Sequence) -> Place:
+    """The same about a letter that is written already."""
+    return Place(
+        inbox=draft.inbox_id,
+        company=draft.company,
+        domain=draft.domain or domain(draft.to),
+        opener=draft.opener,
+        seed=seed_of(sequence, contact(draft.to), draft.step),
     )
 
 

@@ -1,48 +1,90 @@
 """A draft that is to leave: the letter that it becomes, and who or what forbids it."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from engine.addresses import contact
 from engine.compose import compose, enclosed
 from engine.errors import PermanentFailure
-from engine.model import Draft, Inbox, Letter, Message
-from engine.store import Ledger
+from engine.model import Draft, Enrollment, Inbox, Letter, Message
+from engine.sequence import Sequence as Rules
+from engine.store import Ledger, Mark
 
 
 class InboxClosed(PermanentFailure):
     """inbox_paused: nothing leaves this inbox."""
 
 
-def letter_of(draft: Draft, ledger: Ledger) -> Letter:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Around:
+    """What is around some letters, read for all of them at once.
+
+    By the time one of them leaves it may be a minute old. Nothing is in here that could forbid a letter without being
+    asked again at its gate; a letter that has left in the same conversation meanwhile is missing in its references.
+    """
+
+    inboxes: Mapping[str, Inbox]  #: of ours: those that they leave from, and those of readers who live here
+    marks: Mapping[str, Sequence[Mark]]  #: by conversation, what was said in it
+    lives: Mapping[str, Enrollment]  #: whom a sequence speaks to
+    rules: Mapping[str, Rules]  #: and what it says, by its version
+
+    def whose(self, draft: Draft) -> tuple[Enrollment, Rules] | None:
+        """Whom it is written to, and by which rules. None: no sequence made it."""
+        life = self.lives.get(draft.enrollment_id or "")
+        return (life, self.rules[life.version]) if life else None
+
+
+def look_around(drafts: Collection[Draft], ledger: Ledger) -> Around:
+    lives = ledger.enrollments.some({draft.enrollment_id for draft in drafts if draft.enrollment_id})
+    return Around(
+        inboxes=ledger.inboxes.of(
+            {contact(each) for draft in drafts for each in (draft.inbox_id, *draft.everybody)}
+        ),
+        marks=ledger.threads.marks({draft.thread_id for draft in drafts}),
+        lives=lives,
+        rules={each.version: ledger.enrollments.version(each.version) for each in lives.values()},
+    )
+
+
+def is_plain(draft: Draft) -> bool:
+    """All that it needs to become a letter is around it: it has no files, passes nothing on, and goes to one reader."""
+    asks = draft.cc or draft.bcc or draft.attachments or draft.in_reply_to or draft.forward_of
+    return draft.enrollment_id is not None and not asks
+
+
+def plain_letter(draft: Draft, around: Around) -> Letter:
+    """The same as `letter_of`, for who is plain. Nothing is read."""
+    _is_open(draft, around)
+    return _composed(draft, around, None, {})
+
+
+def letter_of(draft: Draft, ledger: Ledger, around: Around | None = None) -> Letter:
     """As it would leave now. Raises PermanentFailure when it may not, or cannot be what it was meant to be.
 
     A letter of a sequence goes without copies to anybody who may not be written to. What somebody wrote by hand goes
     to all whom it names, or to nobody: who is left out in silence is missed by nobody but the writer.
     """
-    here = _here(draft, ledger)
-    if why := _why_closed(draft.inbox_id, here.get(draft.inbox_id)):
-        raise InboxClosed(why)
+    around = around or look_around([draft], ledger)
+    _is_open(draft, around)
     if draft.enrollment_id is not None:
         draft = _without_unwanted_copies(draft, ledger)
     elif not draft.everybody:
         raise PermanentFailure("nobody to write to: name somebody in to, cc or bcc")
     elif found := unwanted(draft.inbox_id, draft.everybody, ledger):
         raise PermanentFailure(rejected(found))
-    thread = ledger.threads.messages(draft.thread_id)
-    source = _source(draft, thread, ledger)
+    source = _source(draft, ledger)
     if (draft.in_reply_to or draft.forward_of) and (source is None or source.hidden == "deleted"):
         meant = "passes on" if draft.forward_of else "answers"
         raise PermanentFailure(f"the letter that it {meant} is not there any more")
-    return _composed(draft, thread, source, here, ledger)
+    return _composed(draft, around, source, _files(draft, source, ledger))
 
 
 def as_it_left(draft: Draft, ledger: Ledger) -> Letter:
     """For the books: what has left is not judged any more."""
     if draft.enrollment_id is not None:
         draft = _without_unwanted_copies(draft, ledger)
-    thread = ledger.threads.messages(draft.thread_id)
-    return _composed(draft, thread, _source(draft, thread, ledger), _here(draft, ledger), ledger)
+    source = _source(draft, ledger)
+    return _composed(draft, look_around([draft], ledger), source, _files(draft, source, ledger))
 
 
 def unwanted(inbox_id: str, addresses: Collection[str], ledger: Ledger) -> dict[str, str]:
@@ -72,9 +114,9 @@ def _why_closed(inbox_id: str, inbox: Inbox | None) -> str | None:
     return f"inbox_paused: {inbox_id} is paused, nothing leaves it" if inbox.paused else None
 
 
-def _here(draft: Draft, ledger: Ledger) -> dict[str, Inbox]:
-    """The inbox that it leaves from, and those of its readers who live here."""
-    return ledger.inboxes.of({draft.inbox_id, *map(contact, draft.everybody)})
+def _is_open(draft: Draft, around: Around) -> None:
+    if why := _why_closed(draft.inbox_id, around.inboxes.get(draft.inbox_id)):
+        raise InboxClosed(why)
 
 
 def _without_unwanted_copies(draft: Draft, ledger: Ledger) -> Draft:
@@ -88,22 +130,22 @@ def _without_unwanted_copies(draft: Draft, ledger: Ledger) -> Draft:
     return replace(draft, cc=cc, bcc=bcc)
 
 
-def _source(draft: Draft, thread: Sequence[Message], ledger: Ledger) -> Message | None:
-    """What it answers or passes on: most often of its own conversation, which is read in any case."""
+def _source(draft: Draft, ledger: Ledger) -> Message | None:
+    """What it answers or passes on."""
     name = draft.in_reply_to or draft.forward_of
-    if name is None:
-        return None
-    near = next((message for message in thread if message.message_id == name), None)
-    return near or ledger.threads.letter(draft.inbox_id, name)
+    return None if name is None else ledger.threads.letter(draft.inbox_id, name)
 
 
-def _composed(
-    draft: Draft, thread: Sequence[Message], source: Message | None, here: Mapping[str, Inbox], ledger: Ledger
-) -> Letter:
-    files = ledger.drafts.files(replace(draft, attachments=enclosed(draft, source)))
-    home = here.get(draft.inbox_id)
+def _files(draft: Draft, source: Message | None, ledger: Ledger) -> dict[str, bytes]:
+    return ledger.drafts.files(replace(draft, attachments=enclosed(draft, source)))
+
+
+def _composed(draft: Draft, around: Around, source: Message | None, files: Mapping[str, bytes]) -> Letter:
+    here, home = around.inboxes, around.inboxes.get(draft.inbox_id)
     names = {address: name for address, name in draft.names.items() if contact(address) != draft.inbox_id}
     if home and home.display_name:
         names[draft.inbox_id] = home.display_name
-    letter = compose(replace(draft, names=names), thread, files, source=source)
-    return replace(letter, inside=frozenset(here.keys() & set(map(contact, letter.everybody))))
+    named = draft if names == draft.names else replace(draft, names=names)
+    letter = compose(named, around.marks[draft.thread_id], files, source=source)
+    inside = frozenset(address for each in letter.everybody if (address := contact(each)) in here)
+    return replace(letter, inside=inside) if inside else letter

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from engine.advance import place_of_draft
 from engine.errors import Refused
 from engine.hours import Absence
 from engine.limits import Diary, What, counted
@@ -29,6 +28,7 @@ from engine.plan import (
     Waiting,
     calendar_of,
     passed_over,
+    place_of_draft,
     plan,
 )
 from engine.seams import Clock

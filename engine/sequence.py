@@ -439,7 +439,7 @@ class Step(Words):
         None, description="a list of `if` and `then`, and a last `else`: the first that is true is taken"
     )
 
-    @property
+    @cached_property
     def kind(self) -> str:
         return next(
             (kind for kind in ("task", "webhook", "wait_for", "choose") if getattr(self, kind) is not None),
@@ -464,7 +464,7 @@ class Step(Words):
         yield from self.then
         yield from self.otherwise
 
-    @property
+    @cached_property
     def ways(self) -> tuple[Variant, ...]:
         """A mail without variants has one way to say it."""
         return self.variants or (Variant(subject=self.subject, body=self.body, html=self.html),)

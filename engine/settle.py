@@ -8,15 +8,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from engine.addresses import contact
-from engine.advance import advance, place_of_draft
+from engine.advance import advance
 from engine.errors import Refused
-from engine.limits import Full, next_room, room_now
-from engine.model import Attachment, Draft, Enclosure, Enrollment, Letter, Message
-from engine.plan import calendar_of
+from engine.limits import Full, next_room
+from engine.model import Attachment, Draft, Enclosure, Letter, Message
+from engine.plan import calendar_of, place_of_draft
 from engine.ready import rejected, unwanted, why_closed
-from engine.sequence import Sequence
+from engine.room import sequence_of
 from engine.states import DraftState, HoldReason, StopReason
-from engine.store import Ledger, Reach
+from engine.store import Forecast, Ledger, Reach
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +67,22 @@ INSIDE = "inside"
 
 
 def departed(
-    draft: Draft, letter: Letter, note: str, *, ledger: Ledger, refused: Mapping[str, str] | None = None
+    draft: Draft,
+    letter: Letter,
+    note: str,
+    *,
+    ledger: Ledger,
+    refused: Mapping[str, str] | None = None,
+    forecast: Forecast | None = None,
 ) -> Outcome:
     """The letter is a message now, its label is gone, and the next step is a draft: all of it or nothing.
 
-    `refused`: who of its readers will not get it after all, and what the mail server said.
+    `refused`: who of its readers will not get it after all, and what the mail server said. `forecast`: of whoever sends
+    many letters.
     """
-    ledger.threads.lock([draft.thread_id])
+    so_far, somebody_listens = ledger.threads.hold(draft.thread_id)
+    if not somebody_listens:
+        ledger.outbox.nobody_listens()
     enrollment = ledger.enrollments.lock(draft.enrollment_id) if draft.enrollment_id else None
     if not ledger.drafts.settle(draft, note):
         current = ledger.drafts.get(draft.id)
@@ -81,13 +90,13 @@ def departed(
             return Delivered(draft.id)
         return InDoubt(draft.id, "somebody else wrote down what became of it")
     ledger.threads.untag([draft.id])
-    ledger.threads.keep(_as_message(draft, letter, ledger.now))
+    ledger.threads.keep(_as_message(draft, letter, ledger.now), so_far)
     for inbox_id in sorted(letter.inside):
         ledger.arrivals.begin(inbox_id=inbox_id, message_id=draft.message_id, from_inbox=draft.inbox_id)
     _tell(draft, "message.sent", ledger, recipients=list(letter.everybody))
     _tell_of_refusals(draft, refused or {}, ledger)
     if enrollment:
-        advance(enrollment, ledger)
+        advance(enrollment, ledger, forecast=forecast, near=so_far.thread)
     return Delivered(draft.id)
 
 
@@ -98,29 +107,10 @@ def postponed(draft: Draft, why: str, wait: timedelta, *, ledger: Ledger) -> Out
     return _ended_meanwhile(draft, ledger)
 
 
-def no_room(draft: Draft, ledger: Ledger, *, in_turn: bool = False) -> Full | None:
-    """Its hour has come; but has its window closed since, or does a limit of its sequence say no?
-
-    `in_turn`: nobody else may count on the same room until this transaction is over.
-    """
-    found = _sequence_of(draft, ledger)
-    if found is None:
-        return None
-    enrollment, sequence = found
-    opens = calendar_of(sequence, enrollment.variables).next_open(ledger.now)
-    if opens.reason:
-        return Full(opens.reason, opens.at)
-    place = place_of_draft(draft, sequence)
-    if in_turn:
-        ledger.diaries.queue_up(place, sequence.limits)
-    left, waiting = ledger.diaries.left(), ledger.diaries.waiting()
-    return room_now(ledger.now, place, sequence=sequence, sent=left, waiting=waiting)
-
-
 def moved_on(draft: Draft, full: Full, *, ledger: Ledger) -> Outcome:
     """It waits for the next hour in which there is room."""
     ledger.threads.lock([draft.thread_id])
-    found = _sequence_of(draft, ledger)
+    found = sequence_of(draft, ledger)
     if found is None:
         return postponed(draft, full.why, timedelta(minutes=1), ledger=ledger)
     enrollment, sequence = found
@@ -135,13 +125,6 @@ def moved_on(draft: Draft, full: Full, *, ledger: Ledger) -> Outcome:
     if ledger.drafts.move_on(draft, send_at=room.at, why=why):
         return Postponed(draft.id, why)
     return _ended_meanwhile(draft, ledger)
-
-
-def _sequence_of(draft: Draft, ledger: Ledger) -> tuple[Enrollment, Sequence] | None:
-    if draft.enrollment_id is None:
-        return None
-    enrollment = ledger.enrollments.get(draft.enrollment_id)
-    return enrollment, ledger.enrollments.version(enrollment.version)
 
 
 def given_up(draft: Draft, why: str, *, ledger: Ledger) -> Outcome:

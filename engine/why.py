@@ -8,14 +8,23 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from engine.addresses import contact
-from engine.advance import look_ahead, place_of_draft
+from engine.advance import look_ahead
 from engine.errors import NotFound, Refused
 from engine.limits import next_room
 from engine.model import Draft, Enrollment
-from engine.plan import NOT_DONE, Errand, Planned, Waiting, calendar_of, hour_of_a_yes, zone_of
+from engine.plan import (
+    NOT_DONE,
+    Errand,
+    Planned,
+    Waiting,
+    calendar_of,
+    hour_of_a_yes,
+    place_of_draft,
+    zone_of,
+)
+from engine.room import no_room
 from engine.seams import Clock
 from engine.sequence import Sequence
-from engine.settle import no_room
 from engine.states import DraftState, EnrollmentState, HoldReason, StopReason
 from engine.store import Ledger, Life, Store
 from engine.wording import lacking

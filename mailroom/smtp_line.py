@@ -6,12 +6,16 @@ import socket
 import ssl
 import struct
 import sys
+from collections.abc import Iterator, Sequence
 from time import monotonic
 
 _DOT = b".\r\n"
 _REPLY = re.compile(rb"([2-5]\d\d)(?:([ -])(.*))?", re.DOTALL)
 _MOST_LINES, _MOST_BYTES = 100, 4096
 _CHUNK = 256 * 1024
+_GROUP = 4096  # what fits into any server's buffers: neither side waits for the other
+
+Answer = tuple[int, bytes]
 
 
 class Line(smtplib.SMTP):
@@ -21,12 +25,41 @@ class Line(smtplib.SMTP):
 
     def send(self, s: bytes | str) -> None:  # type: ignore[override]
         self.stay_in_turn()
-        for start in range(0, len(s), _CHUNK):  # each in its own time: what is enclosed may be large
-            super().send(s[start : start + _CHUNK])
+        self._write(s.encode("ascii") if isinstance(s, str) else s)
+
+    def say(self, *lines: str) -> None:
+        """Commands. Whether somebody spoke unasked is looked for before the letter, and once more before its dot."""
+        if self.heard:
+            self.stay_in_turn()
+        if any("\r" in each or "\n" in each for each in lines):
+            raise ValueError("a command is one line")
+        self._write("".join(f"{each}\r\n" for each in lines).encode("ascii"))
+
+    def _write(self, data: bytes) -> None:
+        try:
+            for start in range(0, len(data), _CHUNK):  # each in its own time: what is enclosed may be large
+                self._socket().sendall(data[start : start + _CHUNK])
+        except OSError as error:
+            self.close()
+            raise smtplib.SMTPServerDisconnected(f"the server hung up: {error}") from error
+
+    def converse(self, asked: Sequence[str]) -> Iterator[Answer]:
+        """The answers, one after the other. Whoever needs no more of them stops asking.
+
+        A server that offers PIPELINING, RFC 2920, hears everything at once, as long as that is little. What comes after
+        the last of these questions is never among it: a letter is sent when all of them are answered.
+        """
+        at_once = self.has_extn("pipelining") and sum(map(len, asked)) <= _GROUP
+        if at_once:
+            self.say(*asked)
+        for each in asked:
+            if not at_once:
+                self.say(each)
+            yield self.getreply()
 
     def finish(self, patience: float) -> tuple[int, bytes]:
         """The dot, in a segment of its own, and the answer to it."""
-        smtplib.SMTP.send(self, _DOT)
+        self._write(_DOT)
         usual, self.timeout = self.timeout, patience
         try:
             return self.getreply()

@@ -12,6 +12,8 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from math import inf
+from time import monotonic
 from typing import Literal
 
 from engine.compose import outside
@@ -19,7 +21,7 @@ from engine.errors import NoAnswer, PermanentFailure, TemporaryFailure
 from engine.model import Letter, Sent, Withdrawn
 from engine.seams import Clock, Gate, Trace
 from mailroom.mime import bare_address, to_bytes
-from mailroom.smtp_line import Line, TlsLine
+from mailroom.smtp_line import Answer, Line, TlsLine
 
 _MOST_WORDS = 300
 _GOODBYE = 2.0  # seconds that a server gets to answer QUIT; nothing depends on it
@@ -39,6 +41,7 @@ class SmtpSettings:
     tls: Literal["starttls", "implicit", "none"] = "starttls"
     timeout: float = 30.0  #: seconds for one whole answer, up to the dot
     answer_timeout: float = 600.0  #: RFC 5321, section 4.5.3.2.6: ten minutes for the answer to the dot
+    fresh: float = 2.0  #: seconds after a letter was taken in which the next may follow at once
     helo: str | None = None  #: what we call ourselves; None: this machine's name
     ca_file: str | None = None  #: an authority of one's own; None: those that this machine trusts
 
@@ -64,6 +67,7 @@ class SmtpTransport:
         self._settings = settings
         self._clock = clock
         self._line: Line | None = None
+        self._taken_at = -inf  #: when the server took a letter over this connection
         self._locked_out = ""  #: until the next rest: a hundred wrong logins in a row look like a burglar
 
     def send(self, letter: Letter, gate: Gate) -> Sent | Withdrawn:
@@ -98,26 +102,39 @@ class SmtpTransport:
         sender = bare_address("From", letter.sender)
         readers = [bare_address(_field(letter, address), address) for address in outside(letter)]
         text = dot_stuffed(to_bytes(letter, date=self._clock.now()))
+        asked = [f"MAIL FROM:<{sender}>", *(f"RCPT TO:<{address}>" for address in readers), "DATA"]
         with self._nothing_has_left():
-            line = self._line_in_use() or self._dial()
-            self._ask(line, "MAIL", f"FROM:<{sender}>", 250)
+            line, answers = self._begin(asked)
             refused = {}
             for number, address in enumerate(readers):
                 if number == 0 and address == letter.everybody[0]:
-                    self._ask(line, "RCPT", f"TO:<{address}>", 250, 251)
-                elif words := self._refuses(line, address):
+                    self._expect("RCPT", next(answers), 250, 251)
+                elif words := self._refusal(address, next(answers)):
                     refused[address] = words
             ready = _Ready(line, len(readers) - len(refused), refused)
             if ready.taken:
-                self._ask(line, "DATA", "", 354)
+                self._expect("DATA", next(answers), 354)
                 line.send(text)
             elif any(words.startswith("4") for words in refused.values()):
                 raise TemporaryFailure(self._tell("; ".join(ready.told)))
         return ready
 
-    def _refuses(self, line: Line, address: str) -> str | None:
+    def _begin(self, asked: list[str]) -> tuple[Line, Iterator[Answer]]:
+        """The first question is answered with yes. What a line that was in use says no to is asked once more on a new one."""
+        if (line := self._line_in_use()) is not None:
+            answers = line.converse(asked)
+            with suppress(OSError, ValueError):
+                if next(answers)[0] == 250:
+                    return line, answers
+            self._hang_up()
+        line = self._dial()
+        answers = line.converse(asked)
+        self._expect("MAIL", next(answers), 250)
+        return line, answers
+
+    def _refusal(self, address: str, answer: Answer) -> str | None:
         """A letter is for whom it is to: that anybody else cannot get it is worth a note, and does not stop it."""
-        code, words = line.docmd("RCPT", f"TO:<{address}>")
+        code, words = answer
         if code in (250, 251):
             return None
         told = self._quote(code, words)
@@ -135,12 +152,13 @@ class SmtpTransport:
         except OSError as error:
             raise NoAnswer(self._tell(f"the letter was handed over, and then {self._why(error)}")) from None
         if code // 100 == 2:
+            self._taken_at = monotonic()
             return Sent("; ".join([self._quote(code, words), *ready.told]), ready.refused)
         told = self._tell(f"the answer to the letter was {self._quote(code, words)}")
         raise {4: TemporaryFailure, 5: PermanentFailure}.get(code // 100, NoAnswer)(told)
 
-    def _ask(self, line: Line, verb: str, rest: str, *wanted: int) -> None:
-        code, words = line.docmd(verb, rest)
+    def _expect(self, verb: str, answer: Answer, *wanted: int) -> None:
+        code, words = answer
         if code in wanted:
             return
         told = self._tell(f"the answer to {verb} was {self._quote(code, words)}")
@@ -149,9 +167,14 @@ class SmtpTransport:
         raise TemporaryFailure(told)
 
     def _line_in_use(self) -> Line | None:
-        """The connection of the letter before, if the server still holds the other end and starts afresh."""
+        """The connection of the letter before, if the server still holds the other end and starts afresh.
+
+        RFC 5321, section 4.1.1.4: when it has taken a letter it does. Who has just heard that need not ask.
+        """
         if self._line is None:
             return None
+        if monotonic() - self._taken_at <= self._settings.fresh:
+            return self._line
         with suppress(OSError):
             if self._line.docmd("RSET")[0] == 250:
                 return self._line
@@ -246,7 +269,7 @@ class SmtpTransport:
                 return self._quote("", str(error) or type(error).__name__)
 
     def _hang_up(self) -> None:
-        line, self._line = self._line, None
+        line, self._line, self._taken_at = self._line, None, -inf
         if line is not None:
             line.close()
 

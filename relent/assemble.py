@@ -84,6 +84,7 @@ class House:
     meters: Meters = field(default_factory=Meters)
     redis_answers: Callable[[], bool] | None = None  #: None: there is none
     render: Render = render_telling
+    beside: tuple[Mailbox, ...] = ()  #: more lines out, for a worker who has many letters
     lend: Lend | None = None  #: a mailbox for what somebody waits for; None: the usual one
     witness: Witness = field(default_factory=Nobody)  #: who knows a database that was restored or copied
     memory: Memory | None = None  #: what was known of it when it was opened; None: it is not believed
@@ -113,6 +114,9 @@ def assemble(config: Config, clock: Clock | None = None) -> House:
         witness=guard,
         memory=memory,
         mailbox=carried,
+        beside=()
+        if config.mailbox.transport == "capture"
+        else tuple(mailbox() for _ in range(1, dispatch.lines)),
         lend=Lines(mailbox).lend,
         meters=meters,
         clock=ticking,

@@ -24,7 +24,7 @@ from engine.post import forget_keys
 from engine.receive import receive_next
 from engine.recover import recover
 from engine.settle import Outcome
-from engine.store import in_words, passes
+from engine.store import Forecast, in_words, passes
 from engine.store.inbound import REFUSED
 from engine.trail import span, story
 from engine.wake import wake_due
@@ -78,6 +78,7 @@ class Worker:
         self._forgot_at: datetime | None = None
         self._here = Presence(house)
         self._beside = Errands(house, self._enough), Tellings(house, self._enough)
+        self._forecast = Forecast()
         self.lag: Lag | None = None
 
     @cached_property
@@ -145,6 +146,8 @@ class Worker:
             enough=self._enough,
             only=only,
             waited=waited,
+            beside=house.beside,
+            forecast=self._forecast,
         ):
             done.append(outcome)
             house.meters.carried(outcome)

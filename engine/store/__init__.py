@@ -10,10 +10,13 @@ from engine.store.connect import (
     version_of,
 )
 from engine.store.copying import Copied, Progress
+from engine.store.diaries import Forecast
 from engine.store.enrollments import Life
 from engine.store.health import damage, file_of, network_disk, refuse_what_is_damaged, write_into_the_file
-from engine.store.ledger import CalledBack, Ledger, Reach, Store, pauses
+from engine.store.ledger import CalledBack, Ledger, Reach, Store, Undone, pauses
 from engine.store.lineage import Book, Doubt, Place
+from engine.store.threads import Mark
+from engine.store.together import Together
 from engine.store.views import Views
 from engine.store.watch import Brake
 
@@ -24,12 +27,16 @@ __all__ = [
     "CalledBack",
     "Copied",
     "Doubt",
+    "Forecast",
     "Ledger",
     "Life",
+    "Mark",
     "Place",
     "Progress",
     "Reach",
     "Store",
+    "Together",
+    "Undone",
     "Views",
     "damage",
     "database_file",

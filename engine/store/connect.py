@@ -1,10 +1,12 @@
 """Opening a database: the settings on which the promises stand, and the plan of the shelves."""
 
+import json
 import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -13,12 +15,19 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, inspect, make_url, select, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    DisconnectionError,
+    NoSuchModuleError,
+    SQLAlchemyError,
+)
 
 from engine.errors import ConfigError, Unavailable
 from engine.store.health import database_path
 from engine.store.ledger import Store
 from engine.store.onefile import OneFile
+from engine.store.prepared import ask
 from engine.store.tables import instance, metadata
 
 #: The newest migration. A test holds it equal to the migrations folder.
@@ -28,6 +37,8 @@ HEAD = "0004"
 # What a statement was given stays out of what is said of its failure: it is people's letters, and keys.
 _POOL = {"pool_size": 20, "max_overflow": 40, "pool_timeout": 10, "hide_parameters": True}
 _PASSWORD = re.compile("(?<=://).*(?=@)")
+_JSON = json.JSONEncoder()
+_FRESH = 1.0  #: seconds after its last use in which a connection is taken to be alive
 # A frozen process must not take everybody's answers down with it: whoever waits for its rows hears "try again" before a
 # webhook's sender loses patience (15 s).
 _PATIENCE = {"lock_timeout": "8s", "idle_in_transaction_session_timeout": "30s"}
@@ -133,10 +144,11 @@ def _postgresql(url: URL) -> Engine:
     shared = pooler == "transaction"
     database = create_engine(
         url.set(drivername="postgresql+psycopg").difference_update_query(["pooler"]),
-        pool_pre_ping=True,
+        json_serializer=_in_json,
         connect_args={"prepare_threshold": None} if shared else {},
         **_POOL,
     )
+    _look_whether_it_lives(database)
     if shared:
 
         @event.listens_for(database, "begin")
@@ -157,8 +169,24 @@ def _postgresql(url: URL) -> Engine:
     return database
 
 
+def _look_whether_it_lives(database: Engine) -> None:
+    @event.listens_for(database, "checkin")
+    def put_back(_dbapi: Any, record: Any) -> None:
+        record.info["rests_since"] = monotonic()
+
+    @event.listens_for(database, "checkout")
+    def take(dbapi: Any, record: Any, _proxy: Any) -> None:
+        """What has rested for a while may be dead by now; to ask every time would double the way of every letter."""
+        if monotonic() - record.info.get("rests_since", inf) <= _FRESH:
+            return
+        try:
+            database.dialect.do_ping(dbapi)
+        except database.dialect.loaded_dbapi.Error as error:
+            raise DisconnectionError("the database has hung up") from error
+
+
 def _sqlite(url: str) -> Engine:
-    database = create_engine(url, **_POOL)
+    database = create_engine(url, json_serializer=_in_json, json_deserializer=_out_of_json, **_POOL)
     file = OneFile(database_path(database.url.database) or Path(), database)
 
     @event.listens_for(database, "connect")
@@ -179,11 +207,22 @@ def _sqlite(url: str) -> Engine:
     def begin(db: Connection) -> None:
         # read-then-write in a deferred transaction ends in "database is locked"
         if db.get_execution_options().get("relent_reading", False):
-            db.exec_driver_sql("BEGIN")
+            ask(db, "BEGIN")
         else:
-            file.begin(db, lambda: db.exec_driver_sql("BEGIN IMMEDIATE"))
+            file.begin(db, lambda: ask(db, "BEGIN IMMEDIATE"))
 
     return database
+
+
+def _in_json(value: Any) -> str:
+    """Most lists are empty."""
+    if not value and isinstance(value, list | tuple):
+        return "[]"
+    return _JSON.encode(value)
+
+
+def _out_of_json(said: str) -> Any:
+    return [] if said == "[]" else {} if said == "{}" else json.loads(said)
 
 
 def _first_look(database: Engine) -> str | None:

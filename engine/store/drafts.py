@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -45,12 +46,15 @@ from engine.states import (
     Move,
 )
 from engine.store.lists import Lists
-from engine.store.moves import Desk
+from engine.store.moves import Desk, guarded, unless_there
+from engine.store.prepared import Prepared
 from engine.store.tables import draft, enclosure, enrollment, inbox, list_entry, suppression, thread
 from engine.store.watch import nobody_brakes
 
 #: Out of everybody's hands.
-NOBODYS: dict[str, Any] = {"claim_token": None, "claim_owner": None, "lease_until": None, "gate_at": None}
+NOBODYS: dict[str, Any] = dict.fromkeys(
+    ("claim_token", "claim_owner", "lease_until", "room_until", "gate_at")
+)
 
 _SOME = 1_000
 
@@ -72,10 +76,10 @@ def wanted() -> ColumnElement[bool]:
     return or_(draft.c.enrollment_id.is_(None), func.coalesce(active, false()))
 
 
-def _has_lists(inbox_id: str) -> ColumnElement[bool]:
+def _has_lists() -> ColumnElement[bool]:
     """Has anybody said to whom it may write? Three looks at an index, where the lists themselves take two questions."""
-    pod_id = select(inbox.c.pod_id).where(inbox.c.id == inbox_id).scalar_subquery()
-    places = {"inbox": inbox_id, "pod": pod_id, "organization": ""}
+    pod_id = select(inbox.c.pod_id).where(inbox.c.id == bindparam("inbox_id")).scalar_subquery()
+    places = {"inbox": bindparam("inbox_id"), "pod": pod_id, "organization": ""}
     send = list_entry.c.direction == "send"
     return or_(
         *(
@@ -83,6 +87,50 @@ def _has_lists(inbox_id: str) -> ColumnElement[bool]:
             for scope, which in places.items()
         )
     )
+
+
+def _open_inbox() -> ColumnElement[bool]:
+    """Nobody has paused or deleted the inbox that it leaves from."""
+    closed = or_(inbox.c.status == "paused", inbox.c.deleted_at.is_not(None))
+    return ~select(inbox.c.id).where(inbox.c.id == bindparam("inbox_id"), closed).exists()
+
+
+def _unsuppressed(keys: int) -> ColumnElement[bool]:
+    named = suppression.c.address.in_([bindparam(f"key_{number}") for number in range(keys)])
+    return ~select(suppression.c.address).where(named).exists()
+
+
+@lru_cache(maxsize=256)
+def _gate(keys: int, *, lists: bool) -> Prepared:
+    """For readers with so many keys; `lists`: those have been asked, where there are any."""
+    return Prepared(
+        guarded(
+            draft,
+            GATE,
+            *_MINE,
+            draft.c.lease_until > bindparam("now"),
+            draft.c.approved_sha == draft.c.content_sha,
+            draft.c.content_sha == bindparam("sha"),
+            _unsuppressed(keys),
+            _open_inbox(),
+            *(() if lists else (~_has_lists(),)),
+            draft.c.recalled.is_(None),
+            wanted(),
+            nobody_brakes(),
+            gate_at=bindparam("now"),
+            carrier=bindparam("carrier_now"),
+        )
+    )
+
+
+_TIMES = ("created_at", "updated_at", "edited_at")
+_ADD = unless_there(draft, [*Draft.__dataclass_fields__, *_TIMES])
+_MINE = draft.c.id == bindparam("mine"), draft.c.claim_token == bindparam("token")
+_SETTLED = Prepared(guarded(draft, SETTLE, *_MINE, outcome="sent"))
+_LISTS_IN_USE = Prepared(select(_has_lists()))
+_HOLD_THREAD = Prepared(
+    select(thread.c.id).where(thread.c.id == bindparam("which")).with_for_update(read=True)
+)
 
 
 def record(row: Row[Any]) -> Draft:
@@ -117,11 +165,15 @@ class Drafts:
 
     def add(self, new: Draft) -> bool:
         """False: this step exists already, or another draft of this enrollment is still pending."""
-        return bool(self.add_all([new]))
+        times = dict.fromkeys(_TIMES, self._desk.now)
+        added = _ADD.touch(self._db, **values(new), **times) == 1
+        if added:
+            self._desk.line(draft, "create", new.id, new.enrollment_id, new.reason)
+        return added
 
     def add_all(self, new: Collection[Draft]) -> set[str]:
         """The ids of those that were not there yet."""
-        times = dict.fromkeys(("created_at", "updated_at", "edited_at"), self._desk.now)
+        times = dict.fromkeys(_TIMES, self._desk.now)
         made = self._desk.insert_all(draft, [values(each) | times for each in new])
         why = {each.id: each.reason for each in new}
         self._desk.note(draft, "create", made, why)
@@ -177,6 +229,7 @@ class Drafts:
             claim_token=token,
             claim_owner=owner,
             lease_until=self._desk.now + lease,
+            room_until=None,
             attempt=draft.c.attempt + 1,
         )
         return sorted(map(record, rows), key=lambda each: (each.send_at, each.opener, each.to))
@@ -198,42 +251,59 @@ class Drafts:
         due = draft.c.send_at <= self._desk.now - waited
         return [_is(DraftState.SCHEDULED), due, *late, wanted(), nobody_brakes()]
 
+    def keep_room(self, until: Mapping[str, datetime]) -> None:
+        """For letters that have just been claimed, by their ids."""
+        for end in sorted(set(until.values())):
+            those = draft.c.id.in_([each for each, its_end in until.items() if its_end == end])
+            self._db.execute(update(draft).where(those, _is(DraftState.CLAIMED)).values(room_until=end))
+
     def pass_gate(self, claimed: Draft, carrier: str = "", readers: Collection[str] | None = None) -> bool:
         """The only irrevocable commit. Everything that can forbid a letter is asked once more, here and now.
 
         `readers`: whom it goes to as it was composed; None: everybody whom the draft names.
         """
         readers = claimed.everybody if readers is None else readers
-        lists_in_use = _has_lists(claimed.inbox_id)
-        thread_row = select(lists_in_use).select_from(thread).where(thread.c.id == claimed.thread_id)
-        if self._db.scalar(thread_row.with_for_update(read=True, of=thread)):
-            said = Lists(self._desk).verdicts("send", claimed.inbox_id, readers)
-            if "block" in said.values():
-                return False
-        return bool(
-            self._desk.move(
-                draft,
-                GATE,
-                draft.c.id == claimed.id,
-                draft.c.claim_token == claimed.claim_token,
-                draft.c.lease_until > self._desk.now,
-                draft.c.approved_sha == draft.c.content_sha,
-                ~self._suppressed(readers),
-                self._open(claimed.inbox_id),
-                draft.c.recalled.is_(None),
-                wanted(),
-                nobody_brakes(),
-                gate_at=self._desk.now,
-                carrier=carrier,
-            )
+        if self._db.dialect.name != "sqlite":  # there, whoever writes is alone
+            _HOLD_THREAD.rows(self._db, which=claimed.thread_id)
+        passed = self._pass(claimed, carrier, readers, lists=False) or (
+            self._lists_allow(claimed.inbox_id, readers) and self._pass(claimed, carrier, readers, lists=True)
         )
+        if passed:
+            self._desk.line(draft, GATE.name, claimed.id, claimed.enrollment_id)
+        return passed
+
+    def _pass(self, claimed: Draft, carrier: str, readers: Collection[str], *, lists: bool) -> bool:
+        keys = sorted({key for address in readers for key in (contact(address), domain(address))})
+        passed = _gate(len(keys), lists=lists).touch(
+            self._db,
+            mine=claimed.id,
+            token=claimed.claim_token,
+            sha=claimed.content_sha,
+            inbox_id=claimed.inbox_id,
+            carrier_now=carrier,
+            now=self._desk.now,
+            **{f"key_{number}": key for number, key in enumerate(keys)},
+        )
+        return passed == 1
+
+    def _lists_allow(self, inbox_id: str, readers: Collection[str]) -> bool:
+        """False also where nobody has said anything: then it was not for the lists that it did not pass."""
+        if not _LISTS_IN_USE.scalar(self._db, inbox_id=inbox_id):
+            return False
+        return "block" not in Lists(self._desk).verdicts("send", inbox_id, readers).values()
 
     def settle(self, leaving: Draft, note: str) -> bool:
         """It went out; of one that was held because nobody knew, that is found out only now."""
-        move, where = SETTLE, self._mine(leaving)
-        if leaving.state == DraftState.HELD:
-            move, where = FOUND, (draft.c.id == leaving.id, draft.c.outcome == HoldReason.RESTORED)
-        return bool(self._desk.move(draft, move, *where, why=note or None, outcome="sent"))
+        if leaving.state == DraftState.HELD or leaving.enrollment_id is None:
+            move, where = SETTLE, self._mine(leaving)
+            if leaving.state == DraftState.HELD:
+                move, where = FOUND, (draft.c.id == leaving.id, draft.c.outcome == HoldReason.RESTORED)
+            return bool(self._desk.move(draft, move, *where, why=note or None, outcome="sent"))
+        now = self._desk.now
+        settled = _SETTLED.touch(self._db, mine=leaving.id, token=leaving.claim_token, now=now) == 1
+        if settled:
+            self._desk.line(draft, SETTLE.name, leaving.id, leaving.enrollment_id, note or None)
+        return settled
 
     def put_back(self, held: Draft, *, send_at: datetime, why: str, failed: bool = True) -> bool:
         """Later. But a letter that somebody called back meanwhile must not wait for its next chance: it ends."""
@@ -574,12 +644,3 @@ class Drafts:
 
     def _mine(self, held: Draft) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
         return draft.c.id == held.id, draft.c.claim_token == held.claim_token
-
-    def _suppressed(self, addresses: Collection[str]) -> ColumnElement[bool]:
-        keys = sorted({key for address in addresses for key in (contact(address), domain(address))})
-        return select(suppression.c.address).where(suppression.c.address.in_(keys)).exists()
-
-    def _open(self, inbox_id: str) -> ColumnElement[bool]:
-        """Nobody has paused or deleted the inbox that it leaves from."""
-        closed = or_(inbox.c.status == "paused", inbox.c.deleted_at.is_not(None))
-        return ~select(inbox.c.id).where(inbox.c.id == inbox_id, closed).exists()

@@ -33,6 +33,7 @@ from engine.states import (
     StopReason,
 )
 from engine.store.moves import Desk
+from engine.store.prepared import Prepared
 from engine.store.tables import draft, enrollment, message, sequence_version, thread, thread_label
 from engine.store.threads import FAILED
 from engine.winner import Score
@@ -57,6 +58,17 @@ def _values(new: Enrollment) -> dict[str, Any]:
     return {name: getattr(new, name) for name in Enrollment.__dataclass_fields__} | {
         "variables": dict(new.variables)
     }
+
+
+def _of(found: tuple[Any, ...] | None, enrollment_id: str) -> Enrollment:
+    if found is None:
+        raise LookupError(f"there is no enrollment {enrollment_id}")
+    fields = dict(zip(Enrollment.__dataclass_fields__, found, strict=True))
+    return Enrollment(**fields | {"state": EnrollmentState(fields["state"])})
+
+
+_ONE = Prepared(select(*_FIELDS).where(enrollment.c.id == bindparam("which")))
+_LOCK = Prepared(select(*_FIELDS).where(enrollment.c.id == bindparam("which")).with_for_update())
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,12 +290,16 @@ class Enrollments:
         return self._db.scalar(first.order_by(enrollment.c.wake_at).limit(1))
 
     def get(self, enrollment_id: str) -> Enrollment:
-        return _record(self._db.execute(select(*_FIELDS).where(enrollment.c.id == enrollment_id)).one())
+        return _of(_ONE.one(self._db, which=enrollment_id), enrollment_id)
+
+    def some(self, which: Collection[str]) -> dict[str, Enrollment]:
+        """Those of them that there are, by their ids."""
+        found = select(*_FIELDS).where(enrollment.c.id.in_(which))
+        return {row.id: _record(row) for row in self._db.execute(found)}
 
     def lock(self, enrollment_id: str) -> Enrollment:
         """Read it, and let nobody stop it until this transaction is over. The thread is locked before."""
-        found = select(*_FIELDS).where(enrollment.c.id == enrollment_id).with_for_update()
-        return _record(self._db.execute(found).one())
+        return _of(_LOCK.one(self._db, which=enrollment_id), enrollment_id)
 
     def pause(self, which: Collection[str], reason: str) -> None:
         """A human has to look."""

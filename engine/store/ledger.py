@@ -8,6 +8,7 @@ from datetime import datetime
 from threading import Condition
 from time import sleep
 from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -30,6 +31,7 @@ from engine.store.lists import Lists
 from engine.store.moves import Desk
 from engine.store.outbox import Outbox
 from engine.store.past import Past
+from engine.store.prepared import ask
 from engine.store.subscribers import Subscribers
 from engine.store.tables import instance
 from engine.store.threads import Threads
@@ -42,6 +44,8 @@ log = logging.getLogger("relent.store")
 T = TypeVar("T")
 
 _NO_MORE = object()
+#: Nobody changes it, so whoever has read it once need not ask again.
+_keys: WeakKeyDictionary[Engine, bytes] = WeakKeyDictionary()
 
 
 def pauses() -> Iterator[None]:
@@ -67,6 +71,10 @@ class CalledBack:
     enrollments: list[str]
     drafts: list[str]
     in_the_air: list[str]
+
+
+class Undone(SQLAlchemyError):
+    """The whole transaction is gone, and with it what had been done well before."""
 
 
 class Ledger:
@@ -99,9 +107,25 @@ class Ledger:
 
     @contextmanager
     def apart(self) -> Iterator[None]:
-        """What fails in here is undone alone."""
-        with self._db.begin_nested():
+        """What fails in here is undone alone. Raises Undone when that cannot be said any more.
+
+        A full disk, or one that cannot be read, makes SQLite undo the whole transaction in its middle, and nobody would
+        be told at its end: Python's driver commits nothing when nothing was begun.
+        """
+        ask(self._db, "SAVEPOINT apart")
+        try:
             yield
+        except Exception as error:
+            self._to_the_savepoint("ROLLBACK TO SAVEPOINT apart", error)
+            self._to_the_savepoint("RELEASE SAVEPOINT apart", error)
+            raise
+        self._to_the_savepoint("RELEASE SAVEPOINT apart")
+
+    def _to_the_savepoint(self, words: str, why: Exception | None = None) -> None:
+        try:
+            ask(self._db, words)
+        except SQLAlchemyError as error:
+            raise Undone(f"nothing of this transaction is left: {why or error}") from (why or error)
 
     def tell_of(self, cancelled: Collection[str], stopped: Collection[str], reason: StopReason) -> None:
         """The same for drafts and enrollments that were called back by their names."""
@@ -111,7 +135,10 @@ class Ledger:
 
     def instance_key(self) -> bytes:
         """What our Message-IDs are made with."""
-        return bytes(self._db.scalars(select(instance.c.key)).one())
+        engine = self._db.engine
+        if engine not in _keys:
+            _keys[engine] = bytes(self._db.scalars(select(instance.c.key)).one())
+        return _keys[engine]
 
     def call_back(
         self, reach: Reach, reason: StopReason, *, sparing: frozenset[str] = frozenset()

@@ -1,16 +1,29 @@
 """How a life moves on: one guarded UPDATE, made from the table of moves, and a line in the log for each row it moved."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, Update, delete, insert, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Insert,
+    Row,
+    Table,
+    Update,
+    bindparam,
+    delete,
+    insert,
+    literal_column,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningInsert
 
 from engine.states import DRAFT_ENDS, Move
+from engine.store.prepared import Prepared
 from engine.store.tables import audit, draft, draft_label, enrollment
 
 
@@ -21,12 +34,37 @@ def _insert_once(table: Table, twin: tuple[str, ...], dialect: str) -> Returning
     return made.on_conflict_do_nothing(index_elements=twin or None).returning(*table.c)
 
 
+def unless_there(table: Table, names: Collection[str], twin: tuple[str, ...] = ()) -> Prepared:
+    """The same for one row at a time, of which nothing needs to come back but whether it went in."""
+
+    def made(dialect: str) -> Insert:
+        new = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+        new = new.values({name: bindparam(name, type_=table.c[name].type) for name in names})
+        return new.on_conflict_do_nothing(index_elements=twin or None)
+
+    return Prepared(made)
+
+
 @cache
 def _insert_many(table: Table, dialect: str) -> ReturningInsert[Any]:
     """The same, and only what it takes to know who went in comes back."""
     made = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
     names = [column for column in table.c if column.primary_key or column.name == "enrollment_id"]
     return made.on_conflict_do_nothing().returning(*names)
+
+
+def guarded(table: Table, move: Move, *where: ColumnElement[bool], **values: Any) -> Update:
+    """The same UPDATE, for whoever prepares it: `now` is still to be said."""
+    from_there = table.c.state.in_([literal_column(f"'{state}'") for state in sorted(move.sources)])
+    moved = update(table).where(from_there, *where)
+    return moved.values(state=literal_column(f"'{move.target}'"), updated_at=bindparam("now"), **values)
+
+
+_LINE = Prepared(
+    insert(audit).values(
+        {name: bindparam(name) for name in ("at", "actor", "what", "draft_id", "enrollment_id", "detail")}
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +120,20 @@ class Desk:
         if rows:
             reasons = why if isinstance(why, Mapping) else {row.id: why for row in rows}
             self.db.execute(insert(audit), [self._line(table, what, row, reasons[row.id]) for row in rows])
+
+    def line(
+        self, table: Table, what: str, draft_id: str, enrollment_id: str | None, why: str | None = None
+    ) -> None:
+        """The same for one draft, of which only that it moved came back."""
+        _LINE.touch(
+            self.db,
+            at=self.now,
+            actor=self.by,
+            what=f"{table.name}: {what}",
+            draft_id=draft_id,
+            enrollment_id=enrollment_id,
+            detail=why,
+        )
 
     def _line(self, table: Table, what: str, row: Row[Any], why: str | None) -> dict[str, Any]:
         return {

@@ -94,6 +94,10 @@ class Outbox:
 
     # --- it happened ---
 
+    def nobody_listens(self) -> None:
+        """Whoever looked for something else has looked for that as well."""
+        self._listening = []
+
     def wants(self, kind: str) -> bool:
         """Does anybody, anywhere, want to hear of this?"""
         return any(each.wants(kind) for each in self._everybody())

@@ -1,17 +1,31 @@
 """The shelf of what has been: what a sequence said and did to a person, what they did, when they were away."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    Text,
+    bindparam,
+    literal_column,
+    null,
+    select,
+    type_coerce,
+    union_all,
+    update,
+)
 
 from engine.hours import Absence
 from engine.ids import answer_label, new_id
 from engine.plan import Done, Errand, Happened, History, Said
 from engine.store.moves import Desk
+from engine.store.prepared import Prepared
 from engine.store.tables import (
+    UtcDateTime,
     absence,
     draft,
     enrollment,
@@ -53,6 +67,36 @@ def _chore(row: Row[Any]) -> Chore:
     return Chore(**{name: getattr(row, name) for name in Chore.__dataclass_fields__})
 
 
+def _arm(kind: str, at: Any, then: Any, name: Any, value: Any) -> Select[Any]:
+    """One part of what has been, in the columns that all of them share."""
+    return select(
+        literal_column(f"'{kind}'", Text).label("kind"),
+        at.label("at"),
+        type_coerce(null() if then is None else then, UtcDateTime).label("then"),
+        type_coerce(null() if name is None else name, Text).label("name"),
+        type_coerce(null() if value is None else value, Text).label("value"),
+    )
+
+
+#: What the planner asks for. Each comes in the order of time; of what was said, the second moment is the draft's birth.
+_ARMS = {
+    "said": _arm("said", message.c.timestamp, draft.c.created_at, message.c.step, None)
+    .join(thread, thread.c.id == message.c.thread_id)
+    .join(draft, draft.c.id == message.c.draft_id)
+    .where(thread.c.enrollment_id == bindparam("enrollment"), message.c.direction == "sent"),
+    "done": _arm("done", errand.c.at, errand.c.ended_at, errand.c.step, None).where(
+        errand.c.enrollment_id == bindparam("enrollment")
+    ),
+    "happened": _arm("happened", happening.c.at, None, happening.c.name, happening.c.value).where(
+        happening.c.contact == bindparam("contact")
+    ),
+    "away": _arm("away", absence.c.since, absence.c.until, None, None).where(
+        absence.c.enrollment_id == bindparam("enrollment")
+    ),
+}
+_EVERYTHING = Prepared(union_all(*_ARMS.values()))
+
+
 class Past:
     """One transaction's hands on it."""
 
@@ -62,11 +106,16 @@ class Past:
 
     def of(self, enrollment_id: str, contact: str) -> History:
         """Everything that the planner asks for."""
+        rows: dict[str, list[tuple[Any, ...]]] = {kind: [] for kind in _ARMS}
+        for kind, *row in _EVERYTHING.rows(self._db, enrollment=enrollment_id, contact=contact):
+            rows[kind].append(tuple(row))
+        for each in rows.values():
+            each.sort(key=lambda row: (row[0], row[1] or row[0]))
         return History(
-            said=tuple(Said(row.step, row.timestamp) for row in self._said(enrollment_id)),
-            done=tuple(Done(row.step, row.at, row.ended_at) for row in self._done(enrollment_id)),
-            happened=tuple(Happened(row.name, row.value, row.at) for row in self._happened(contact)),
-            absences=tuple(Absence(row.since, row.until) for row in self._absences(enrollment_id)),
+            said=tuple(Said(step, at) for at, _, step, _ in rows["said"]),
+            done=tuple(Done(step, at, ended) for at, ended, step, _ in rows["done"]),
+            happened=tuple(Happened(name, value, at) for at, _, name, value in rows["happened"]),
+            absences=tuple(Absence(since, until) for since, until, _, _ in rows["away"]),
         )
 
     def happen(self, event_id: str, contact: str, name: str, value: str | None, at: datetime) -> bool:
@@ -249,31 +298,6 @@ class Past:
 
     def _rows(self, query: Select[Any]) -> Iterator[Row[Any]]:
         yield from self._db.execute(query.execution_options(yield_per=1000))
-
-    # --- what the planner asks for ---
-
-    def _said(self, enrollment_id: str) -> Sequence[Any]:
-        found = (
-            select(message.c.step, message.c.timestamp)
-            .join(thread, thread.c.id == message.c.thread_id)
-            .join(draft, draft.c.id == message.c.draft_id)
-            .where(thread.c.enrollment_id == enrollment_id, message.c.direction == "sent")
-        )
-        return self._db.execute(found.order_by(message.c.timestamp, draft.c.created_at)).all()
-
-    def _done(self, enrollment_id: str) -> Sequence[Any]:
-        found = select(errand.c.step, errand.c.at, errand.c.ended_at)
-        return self._db.execute(
-            found.where(errand.c.enrollment_id == enrollment_id).order_by(errand.c.at)
-        ).all()
-
-    def _happened(self, contact: str) -> Sequence[Any]:
-        found = select(happening).where(happening.c.contact == contact)
-        return self._db.execute(found.order_by(happening.c.at)).all()
-
-    def _absences(self, enrollment_id: str) -> Sequence[Any]:
-        found = select(absence).where(absence.c.enrollment_id == enrollment_id)
-        return self._db.execute(found.order_by(absence.c.since)).all()
 
 
 def _state(row: Row[Any]) -> str:

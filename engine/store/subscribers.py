@@ -5,7 +5,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Row, Select, insert, select, type_coerce, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Row,
+    Select,
+    exists,
+    insert,
+    select,
+    type_coerce,
+    update,
+)
 
 from engine.store.moves import Desk
 from engine.store.pages import Page, Slice, page
@@ -59,6 +69,11 @@ _FIELDS = [webhook.c[name] for name in Subscriber.__dataclass_fields__]
 _THERE = webhook.c.deleted_at.is_(None)
 #: Put together once: it is asked whenever somebody answers.
 _LISTENING = select(*_FIELDS).where(_THERE, webhook.c.enabled)
+
+
+def anybody_listens() -> ColumnElement[bool]:
+    """For whoever looks for something else in any case."""
+    return exists(select(webhook.c.id).where(_THERE, webhook.c.enabled)).label("listened_to")
 
 
 def _record(row: Row[Any]) -> Subscriber:

@@ -241,6 +241,7 @@ draft = Table(
     Column("claim_token", Text),
     Column("claim_owner", Text),
     Column("lease_until", UtcDateTime),
+    Column("room_until", UtcDateTime),  # while it is claimed: the limits count it as if it had left
     Column("gate_at", UtcDateTime),
     Column("carrier", Text),
     Column("attempt", Integer, nullable=False, server_default="0"),

@@ -3,14 +3,16 @@
 from collections.abc import Collection, Iterable
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, bindparam, delete, func, or_, select, update
 
 from engine.ids import FOLLOW_UP, follow_up_label
 from engine.model import Attachment, Message, Thread
 from engine.states import DRAFT_ENDS
-from engine.store.moves import Desk
+from engine.store.moves import Desk, unless_there
+from engine.store.prepared import Prepared
+from engine.store.subscribers import anybody_listens
 from engine.store.tables import draft, enrollment, inbox, message, message_label, thread, thread_label
 
 #: What the label of a conversation begins with in which a letter came back, or was called spam.
@@ -31,6 +33,33 @@ def letter(row: Row[Any]) -> Message:
     lists = ("to", "references", "labels", "cc", "bcc", "reply_to")
     enclosed = tuple(Attachment(**each) for each in row.attachments)
     return Message(**fields | {name: tuple(fields[name]) for name in lists} | {"attachments": enclosed})
+
+
+class SoFar(NamedTuple):
+    """What a conversation says of itself, as far as one more letter asks for it or changes it."""
+
+    id: str
+    inbox_id: str
+    contact: str
+    subject: str
+    enrollment_id: str | None
+    last_position: int
+    message_count: int
+    size: int
+    senders: list[str]
+    recipients: list[str]
+    hidden: str | None
+
+    @property
+    def thread(self) -> Thread:
+        return Thread(**{name: getattr(self, name) for name in Thread.__dataclass_fields__})
+
+
+class Mark(NamedTuple):
+    """A letter, as far as those after it speak of it."""
+
+    message_id: str
+    direction: str
 
 
 def with_one_more(so_far: Any, new: Message) -> dict[str, Any]:
@@ -62,6 +91,28 @@ def among(known: list[str], more: Iterable[str]) -> list[str]:
 def preview(text: str) -> str:
     """The beginning, on one line."""
     return " ".join(text[: 4 * _PREVIEW].split())[:_PREVIEW]
+
+
+def _grown(way: str) -> Prepared:
+    """What most letters change of their conversation; `way`: when it was last written in, or answered."""
+    names = (
+        "last_position", "last_at", way, "last_message_id", "message_count", "size", "senders", "recipients",
+        "preview", "hidden", "updated_at",
+    )  # fmt: skip
+    values = {name: bindparam(name, type_=thread.c[name].type) for name in names}
+    return Prepared(update(thread).where(thread.c.id == bindparam("which")).values(values))
+
+
+# Asked for every letter, so put together once.
+_GROWN = {"sent": _grown("sent_at"), "received": _grown("received_at")}
+_SO_FAR = select(*(thread.c[name] for name in SoFar._fields)).where(thread.c.id == bindparam("which"))
+_LOOK = Prepared(_SO_FAR)
+_HOLD = Prepared(_SO_FAR.add_columns(anybody_listens()).with_for_update(of=thread))
+_ONE = Prepared(select(*_FIELDS).where(thread.c.id == bindparam("which")))
+_KEEP = unless_there(message, [*Message.__dataclass_fields__, "position"], ("inbox_id", "message_id"))
+_CALL = unless_there(message_label, [column.name for column in message_label.c])
+_TAG = unless_there(thread_label, ["thread_id", "label"])
+_UNTAG = Prepared(delete(thread_label).where(thread_label.c.label == bindparam("label")))
 
 
 class Threads:
@@ -96,7 +147,10 @@ class Threads:
             self._db.execute(thread.insert(), [row | born for row in rows])
 
     def get(self, thread_id: str) -> Thread:
-        return _record(self._db.execute(select(*_FIELDS).where(thread.c.id == thread_id)).one())
+        found = _ONE.one(self._db, which=thread_id)
+        if found is None:
+            raise LookupError(f"there is no thread {thread_id}")
+        return Thread(**dict(zip(Thread.__dataclass_fields__, found, strict=True)))
 
     def name(self, thread_id: str, subject: str) -> None:
         """Its first letter gives it its subject."""
@@ -108,9 +162,22 @@ class Threads:
         self._db.execute(update(thread).where(*unsaid).values(contact=contact, subject=subject))
 
     def lock(self, which: Collection[str]) -> None:
-        """The one row that cancel, gate and next step all take first, always in the same order."""
+        """The one row that cancel, gate and next step all take first, always in the same order.
+
+        SQLite has one writer at a time anyway.
+        """
+        if self._db.dialect.name == "sqlite":
+            return
         locked = select(thread.c.id).where(thread.c.id.in_(which)).order_by(thread.c.id).with_for_update()
         self._db.execute(locked).all()
+
+    def hold(self, thread_id: str) -> tuple[SoFar, bool]:
+        """The same for one of them, with what it says of itself; and whether anybody at all wants to be told anything."""
+        found = _HOLD.one(self._db, which=thread_id)
+        if found is None:
+            raise LookupError(f"there is no thread {thread_id}")
+        *so_far, listened_to = found
+        return SoFar(*so_far), bool(listened_to)
 
     # --- whose conversation is this? ---
 
@@ -184,7 +251,7 @@ class Threads:
         self.tag_all([(thread_id, label)])
 
     def tag_all(self, labels: Collection[tuple[str, str]]) -> None:
-        self._desk.insert_all(thread_label, [{"thread_id": one, "label": label} for one, label in labels])
+        _TAG.each(self._db, [{"thread_id": one, "label": label} for one, label in labels])
 
     def note_failure(self, thread_id: str, how: str) -> None:
         """A letter of this conversation came back, or was called spam."""
@@ -205,8 +272,7 @@ class Threads:
 
     def untag(self, drafts: Iterable[str]) -> None:
         """A draft that has had its end is named on no thread any more."""
-        labels = [follow_up_label(draft_id) for draft_id in drafts]
-        self._db.execute(delete(thread_label).where(thread_label.c.label.in_(labels)))
+        _UNTAG.each(self._db, [{"label": follow_up_label(draft_id)} for draft_id in drafts])
 
     def untag_here(self, threads: Collection[str], drafts: Iterable[str]) -> None:
         """Only on these threads: elsewhere the label may be right."""
@@ -224,40 +290,48 @@ class Threads:
 
     # --- letters ---
 
-    def keep(self, new: Message) -> bool:
-        """Once: a mailbox may tell us twice. The thread is locked before, so that positions do not collide."""
-        so_far = self._db.execute(select(thread).where(thread.c.id == new.thread_id)).one()
+    def keep(self, new: Message, so_far: SoFar | None = None) -> bool:
+        """Once: a mailbox may tell us twice. The thread is locked before, so that positions do not collide.
+
+        `so_far`: what whoever has locked it has read.
+        """
+        if so_far is None:
+            found = _LOOK.one(self._db, which=new.thread_id)
+            if found is None:
+                raise LookupError(f"there is no thread {new.thread_id}")
+            so_far = SoFar(*found)
         values = {name: getattr(new, name) for name in Message.__dataclass_fields__}
         values |= {
             "attachments": [asdict(each) for each in new.attachments],
             "updated_at": new.updated_at or new.timestamp,
             "position": so_far.last_position + 1,
         }
-        twin = ("inbox_id", "message_id")
-        if not self._desk.insert_once(message, twin=twin, **values):
+        if not _KEEP.touch(self._db, **values):
             return False
-        self._db.execute(
-            update(thread).where(thread.c.id == new.thread_id).values(**with_one_more(so_far, new))
-        )
+        self._grow(new, with_one_more(so_far, new))
         self.find_by_labels([new])
         return True
 
+    def _grow(self, new: Message, values: dict[str, Any]) -> None:
+        if "last_at" in values:
+            _GROWN[new.direction].touch(self._db, which=new.thread_id, **values)
+        else:  # nobody sees this letter
+            self._db.execute(update(thread).where(thread.c.id == new.thread_id).values(**values))
+
     def find_by_labels(self, letters: Iterable[Message]) -> None:
         """Their labels, as they are asked for."""
-        self._desk.insert_all(
-            message_label,
-            [
-                {
-                    "inbox_id": each.inbox_id,
-                    "message_id": each.message_id,
-                    "label": label,
-                    "thread_id": each.thread_id,
-                    "timestamp": each.timestamp,
-                }
-                for each in letters
-                for label in dict.fromkeys(each.labels)
-            ],
-        )
+        called = [
+            {
+                "inbox_id": each.inbox_id,
+                "message_id": each.message_id,
+                "label": label,
+                "thread_id": each.thread_id,
+                "timestamp": each.timestamp,
+            }
+            for each in letters
+            for label in dict.fromkeys(each.labels)
+        ]
+        _CALL.each(self._db, called)
 
     def letter(self, inbox_id: str, message_id: str) -> Message | None:
         fields = [message.c[name] for name in Message.__dataclass_fields__]
@@ -272,6 +346,16 @@ class Threads:
             select(*fields).where(message.c.thread_id == thread_id).order_by(message.c.position)
         )
         return [letter(row) for row in rows]
+
+    def marks(self, threads: Collection[str]) -> dict[str, list[Mark]]:
+        """By conversation, the letters that those to come may speak of, the oldest first."""
+        found = select(message.c.thread_id, message.c.message_id, message.c.direction).where(
+            message.c.thread_id.in_(threads)
+        )
+        marks: dict[str, list[Mark]] = {each: [] for each in threads}
+        for thread_id, *mark in self._db.execute(found.order_by(message.c.thread_id, message.c.position)):
+            marks[thread_id].append(Mark(*mark))
+        return marks
 
     def letters_since(self, thread_id: str, since: datetime) -> int:
         found = select(func.count()).select_from(message)

@@ -328,6 +328,7 @@ class Written:
             claim_token=token,
             claim_owner=owner,
             lease_until=self._desk.now + lease,
+            room_until=None,
         )
         return record(rows[0]) if rows else None
 

@@ -42,7 +42,7 @@ FLOORS = {
         "engine.trial",
     },
     10: {"engine.settle", "engine.brake", "engine.foresee", "engine.subscribers"},
-    9: {"engine.advance", "engine.ready", "engine.wish"},
+    9: {"engine.advance", "engine.ready", "engine.room", "engine.wish"},
     8: {"engine.store", "engine.compose", "engine.seams"},
     7: {"engine.plan", "engine.verdict", "engine.winner"},
     6: {"engine.wording", "engine.calls"},

@@ -381,7 +381,7 @@ def test_two_letters_travel_over_one_connection(careful, login):
 )
 def test_a_line_that_went_stale_between_two_letters_is_opened_anew(verdict, plain):
     plain.faults["RSET"] = verdict
-    with transport(plain, timeout=0.5) as carrier:
+    with transport(plain, timeout=0.5, fresh=-1.0) as carrier:
         carrier.send(letter(), Gate())
         carrier.send(letter(), Gate())
 

@@ -12,6 +12,7 @@ def upgrade() -> None:
     op.add_column("instance", sa.Column("boot", sa.Text()))
     op.add_column("instance", sa.Column("braked_at", sa.BigInteger()))
     op.add_column("instance", sa.Column("braked_why", sa.Text()))
+    op.add_column("draft", sa.Column("room_until", sa.BigInteger()))
     op.create_table(
         "sign",
         sa.Column("name", sa.Text(), nullable=False),
