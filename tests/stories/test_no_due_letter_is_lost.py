@@ -152,7 +152,7 @@ def test_a_database_that_is_away_for_a_moment_loses_no_note_of_what_left(
     real, failures = store.transaction, iter([True, True])
 
     def away(_):
-        def transaction(now, by):
+        def transaction(now, by, **more):
             if next(failures, False):
                 raise OperationalError("COMMIT", {}, Exception("server closed the connection"))
             return real(now, by)
