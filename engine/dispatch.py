@@ -15,7 +15,7 @@ from engine.model import Draft, Pace
 from engine.ready import look_around
 from engine.room import keep_room
 from engine.seams import Clock, Mailbox
-from engine.settle import Outcome
+from engine.settle import Outcome, Postponed
 from engine.store import Forecast, Store, Together
 from engine.trail import story
 
@@ -138,7 +138,10 @@ class _Helper(Thread):
     def run(self) -> None:
         try:
             for draft in self._table.taken(self._hands):
-                self._table.done.append(_carry(draft, self._hands, self._table.batch))
+                became = _carry(draft, self._hands, self._table.batch)
+                self._table.done.append(became)
+                if isinstance(became, Postponed):  # by a server that wants no second line from us, say
+                    return
         except Exception:
             log.exception("our own mistake; recovery sees to the letter that was in these hands")
         finally:

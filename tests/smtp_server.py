@@ -49,6 +49,20 @@ def refuse(*addresses: str, words: str = "550 5.1.1 no such user") -> Fault:
     return fault
 
 
+def at_the(number: int, verb: str, fault: Fault) -> Fault:
+    """A fault for the first, second … time that this is asked; before and after it, the server does what it always does."""
+    asked = []
+
+    def now_or_not(conversation: "Conversation") -> None:
+        asked.append(conversation.asked)
+        if len(asked) == number:
+            fault(conversation)
+        else:
+            conversation.do(verb)
+
+    return now_or_not
+
+
 def say_and_hang_up(*lines: str) -> Fault:
     def fault(conversation: "Conversation") -> None:
         say(*lines)(conversation)
@@ -101,8 +115,9 @@ class SmtpServer:
         tls: Literal["starttls", "implicit", "none"] = "none",
         context: ssl.SSLContext | None = None,
         login: tuple[str, str] | None = None,
+        offers: tuple[str, ...] = (),
     ) -> None:
-        self.tls, self.context, self.login = tls, context, login
+        self.tls, self.context, self.login, self.offers = tls, context, login, offers
         self.faults: dict[str, Fault] = {}
         self.accepted: list[Accepted] = []
         self.verbs: list[str] = []
@@ -198,6 +213,15 @@ class Conversation:
         with suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)
 
+    @property
+    def unread(self) -> list[str]:
+        """What the client has said already and nobody has answered yet."""
+        return self._unread.decode().splitlines()
+
+    def do(self, verb: str) -> None:
+        """The ordinary answer."""
+        getattr(self, f"_{verb.lower()}", self._unknown)(self.asked)
+
     def _converse(self) -> None:
         if self.server.tls == "implicit":
             self.encrypt()
@@ -212,7 +236,7 @@ class Conversation:
         if fault := self.server.faults.get(verb):
             fault(self)
         else:
-            getattr(self, f"_{verb.lower()}", self._unknown)(line)
+            self.do(verb)
 
     def _unknown(self, line: str) -> None:
         self.write(b"502 5.5.1 what?\r\n")
@@ -221,7 +245,7 @@ class Conversation:
         self.write(b"220 faulty.example ESMTP\r\n")
 
     def _ehlo(self, line: str) -> None:
-        offers = ["faulty.example", "8BITMIME"]
+        offers = ["faulty.example", "8BITMIME", *self.server.offers]
         if self.server.tls == "starttls" and not self._encrypted:
             offers.append("STARTTLS")
         if self.server.login and (self._encrypted or self.server.tls == "none"):

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Row,
+    Update,
     and_,
     bindparam,
     case,
@@ -46,7 +47,7 @@ from engine.states import (
     Move,
 )
 from engine.store.lists import Lists
-from engine.store.moves import Desk, guarded, unless_there
+from engine.store.moves import Desk, Noted, guarded, unless_there
 from engine.store.prepared import Prepared
 from engine.store.tables import draft, enclosure, enrollment, inbox, list_entry, suppression, thread
 from engine.store.watch import nobody_brakes
@@ -101,10 +102,11 @@ def _unsuppressed(keys: int) -> ColumnElement[bool]:
 
 
 @lru_cache(maxsize=256)
-def _gate(keys: int, *, lists: bool) -> Prepared:
+def _gate(keys: int, *, lists: bool) -> Noted:
     """For readers with so many keys; `lists`: those have been asked, where there are any."""
-    return Prepared(
-        guarded(
+
+    def gate(_dialect: str) -> Update:
+        return guarded(
             draft,
             GATE,
             *_MINE,
@@ -120,13 +122,14 @@ def _gate(keys: int, *, lists: bool) -> Prepared:
             gate_at=bindparam("now"),
             carrier=bindparam("carrier_now"),
         )
-    )
+
+    return Noted(GATE.name, gate)
 
 
 _TIMES = ("created_at", "updated_at", "edited_at")
-_ADD = unless_there(draft, [*Draft.__dataclass_fields__, *_TIMES])
+_ADD = Noted("create", unless_there(draft, [*Draft.__dataclass_fields__, *_TIMES]))
 _MINE = draft.c.id == bindparam("mine"), draft.c.claim_token == bindparam("token")
-_SETTLED = Prepared(guarded(draft, SETTLE, *_MINE, outcome="sent"))
+_SETTLED = Noted(SETTLE.name, lambda _dialect: guarded(draft, SETTLE, *_MINE, outcome="sent"))
 _LISTS_IN_USE = Prepared(select(_has_lists()))
 _HOLD_THREAD = Prepared(
     select(thread.c.id).where(thread.c.id == bindparam("which")).with_for_update(read=True)
@@ -166,10 +169,7 @@ class Drafts:
     def add(self, new: Draft) -> bool:
         """False: this step exists already, or another draft of this enrollment is still pending."""
         times = dict.fromkeys(_TIMES, self._desk.now)
-        added = _ADD.touch(self._db, **values(new), **times) == 1
-        if added:
-            self._desk.line(draft, "create", new.id, new.enrollment_id, new.reason)
-        return added
+        return _ADD.happens(self._desk, new, values(new) | times, new.reason)
 
     def add_all(self, new: Collection[Draft]) -> set[str]:
         """The ids of those that were not there yet."""
@@ -265,26 +265,22 @@ class Drafts:
         readers = claimed.everybody if readers is None else readers
         if self._db.dialect.name != "sqlite":  # there, whoever writes is alone
             _HOLD_THREAD.rows(self._db, which=claimed.thread_id)
-        passed = self._pass(claimed, carrier, readers, lists=False) or (
+        return self._pass(claimed, carrier, readers, lists=False) or (
             self._lists_allow(claimed.inbox_id, readers) and self._pass(claimed, carrier, readers, lists=True)
         )
-        if passed:
-            self._desk.line(draft, GATE.name, claimed.id, claimed.enrollment_id)
-        return passed
 
     def _pass(self, claimed: Draft, carrier: str, readers: Collection[str], *, lists: bool) -> bool:
         keys = sorted({key for address in readers for key in (contact(address), domain(address))})
-        passed = _gate(len(keys), lists=lists).touch(
-            self._db,
-            mine=claimed.id,
-            token=claimed.claim_token,
-            sha=claimed.content_sha,
-            inbox_id=claimed.inbox_id,
-            carrier_now=carrier,
-            now=self._desk.now,
+        given = {
+            "mine": claimed.id,
+            "token": claimed.claim_token,
+            "sha": claimed.content_sha,
+            "inbox_id": claimed.inbox_id,
+            "carrier_now": carrier,
+            "now": self._desk.now,
             **{f"key_{number}": key for number, key in enumerate(keys)},
-        )
-        return passed == 1
+        }
+        return _gate(len(keys), lists=lists).happens(self._desk, claimed, given)
 
     def _lists_allow(self, inbox_id: str, readers: Collection[str]) -> bool:
         """False also where nobody has said anything: then it was not for the lists that it did not pass."""
@@ -299,11 +295,8 @@ class Drafts:
             if leaving.state == DraftState.HELD:
                 move, where = FOUND, (draft.c.id == leaving.id, draft.c.outcome == HoldReason.RESTORED)
             return bool(self._desk.move(draft, move, *where, why=note or None, outcome="sent"))
-        now = self._desk.now
-        settled = _SETTLED.touch(self._db, mine=leaving.id, token=leaving.claim_token, now=now) == 1
-        if settled:
-            self._desk.line(draft, SETTLE.name, leaving.id, leaving.enrollment_id, note or None)
-        return settled
+        mine = {"mine": leaving.id, "token": leaving.claim_token, "now": self._desk.now}
+        return _SETTLED.happens(self._desk, leaving, mine, note or None)
 
     def put_back(self, held: Draft, *, send_at: datetime, why: str, failed: bool = True) -> bool:
         """Later. But a letter that somebody called back meanwhile must not wait for its next chance: it ends."""

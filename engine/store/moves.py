@@ -1,6 +1,6 @@
 """How a life moves on: one guarded UPDATE, made from the table of moves, and a line in the log for each row it moved."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -12,19 +12,23 @@ from sqlalchemy import (
     Insert,
     Row,
     Table,
+    Text,
     Update,
     bindparam,
     delete,
     insert,
+    literal,
     literal_column,
+    select,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningInsert
 
+from engine.model import Draft
 from engine.states import DRAFT_ENDS, Move
 from engine.store.prepared import Prepared
-from engine.store.tables import audit, draft, draft_label, enrollment
+from engine.store.tables import UtcDateTime, audit, draft, draft_label, enrollment
 
 
 @cache
@@ -34,15 +38,17 @@ def _insert_once(table: Table, twin: tuple[str, ...], dialect: str) -> Returning
     return made.on_conflict_do_nothing(index_elements=twin or None).returning(*table.c)
 
 
-def unless_there(table: Table, names: Collection[str], twin: tuple[str, ...] = ()) -> Prepared:
+def unless_there(
+    table: Table, names: Collection[str], twin: tuple[str, ...] = ()
+) -> Callable[[str], sqlite.Insert | postgresql.Insert]:
     """The same for one row at a time, of which nothing needs to come back but whether it went in."""
 
-    def made(dialect: str) -> Insert:
+    def made(dialect: str) -> sqlite.Insert | postgresql.Insert:
         new = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
         new = new.values({name: bindparam(name, type_=table.c[name].type) for name in names})
         return new.on_conflict_do_nothing(index_elements=twin or None)
 
-    return Prepared(made)
+    return made
 
 
 @cache
@@ -60,11 +66,40 @@ def guarded(table: Table, move: Move, *where: ColumnElement[bool], **values: Any
     return moved.values(state=literal_column(f"'{move.target}'"), updated_at=bindparam("now"), **values)
 
 
-_LINE = Prepared(
-    insert(audit).values(
-        {name: bindparam(name) for name in ("at", "actor", "what", "draft_id", "enrollment_id", "detail")}
-    )
-)
+_LINE_NAMES = ("at", "actor", "what", "draft_id", "enrollment_id", "detail")
+_LINE = Prepared(insert(audit).values({name: bindparam(name) for name in _LINE_NAMES}))
+
+
+class Noted:
+    """What becomes of one draft, with its line in the log. Where the way to the database is long, it is gone once."""
+
+    def __init__(self, what: str, change: Callable[[str], Update | Insert]) -> None:
+        self._what = f"{draft.name}: {what}"
+        self._change = Prepared(change)
+        self._both = Prepared(lambda dialect: self._with_its_line(change(dialect)))
+
+    def happens(self, desk: "Desk", whose: Draft, given: Mapping[str, Any], why: str | None = None) -> bool:
+        """False: it was not as it must be for that."""
+        if desk.db.dialect.name != "sqlite":
+            line = {"line_at": desk.now, "line_by": desk.by, "line_why": why}
+            return self._both.touch(desk.db, **given, **line) == 1
+        happened = self._change.touch(desk.db, **given) == 1
+        if happened:
+            line = {"at": desk.now, "actor": desk.by, "what": self._what, "detail": why}
+            _LINE.touch(desk.db, **line, draft_id=whose.id, enrollment_id=whose.enrollment_id)
+        return happened
+
+    def _with_its_line(self, change: Update | Insert) -> Insert:
+        changed = change.returning(draft.c.id, draft.c.enrollment_id).cte("changed")
+        line = select(
+            bindparam("line_at", type_=UtcDateTime),
+            bindparam("line_by", type_=Text),
+            literal(self._what),
+            changed.c.id,
+            changed.c.enrollment_id,
+            bindparam("line_why", type_=Text),
+        )
+        return insert(audit).from_select(_LINE_NAMES, line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,20 +155,6 @@ class Desk:
         if rows:
             reasons = why if isinstance(why, Mapping) else {row.id: why for row in rows}
             self.db.execute(insert(audit), [self._line(table, what, row, reasons[row.id]) for row in rows])
-
-    def line(
-        self, table: Table, what: str, draft_id: str, enrollment_id: str | None, why: str | None = None
-    ) -> None:
-        """The same for one draft, of which only that it moved came back."""
-        _LINE.touch(
-            self.db,
-            at=self.now,
-            actor=self.by,
-            what=f"{table.name}: {what}",
-            draft_id=draft_id,
-            enrollment_id=enrollment_id,
-            detail=why,
-        )
 
     def _line(self, table: Table, what: str, row: Row[Any], why: str | None) -> dict[str, Any]:
         return {

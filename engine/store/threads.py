@@ -109,9 +109,11 @@ _SO_FAR = select(*(thread.c[name] for name in SoFar._fields)).where(thread.c.id 
 _LOOK = Prepared(_SO_FAR)
 _HOLD = Prepared(_SO_FAR.add_columns(anybody_listens()).with_for_update(of=thread))
 _ONE = Prepared(select(*_FIELDS).where(thread.c.id == bindparam("which")))
-_KEEP = unless_there(message, [*Message.__dataclass_fields__, "position"], ("inbox_id", "message_id"))
-_CALL = unless_there(message_label, [column.name for column in message_label.c])
-_TAG = unless_there(thread_label, ["thread_id", "label"])
+_KEEP = Prepared(
+    unless_there(message, [*Message.__dataclass_fields__, "position"], ("inbox_id", "message_id"))
+)
+_CALL = Prepared(unless_there(message_label, [column.name for column in message_label.c]))
+_TAG = Prepared(unless_there(thread_label, ["thread_id", "label"]))
 _UNTAG = Prepared(delete(thread_label).where(thread_label.c.label == bindparam("label")))
 
 

@@ -1,11 +1,13 @@
 """What goes over the wire is what was written, and nothing that somebody smuggled into it."""
 
 import hashlib
+import quopri
 import re
+from datetime import timedelta
 from email import message_from_bytes
 from email.header import decode_header, make_header
 from email.message import EmailMessage
-from email.policy import default
+from email.policy import SMTP, default
 from email.utils import getaddresses
 from typing import Any
 
@@ -627,3 +629,89 @@ def test_no_name_no_subject_no_header_and_no_file_makes_a_second_header(subject,
     parts = [part for part in message.walk() if not part.is_multipart()]
     assert len(parts) == 2 + len(files)
     assert all({name.lower() for name in part} <= _OF_A_PART for part in parts)
+
+
+# --- what is put together by hand, against what the library puts together ---
+
+_CORPUS = [
+    "",
+    "\n",
+    "\n\n\n",
+    "Hello Ida",
+    "Hello Ida\n",
+    "Hello Ida,\n\nwould Thursday do?\n\nSam\n",
+    "Hello\r\nIda\rand Ole\n",
+    "a" * 76,
+    "a" * 77,
+    "a" * 5_000,
+    ("word " * 40 + "\n") * 30,
+    "trailing blank \nand tab\t\n \n",
+    ".\n..\n. \nFrom me\n>From you\n",
+    "5 = 5, =3D is no code, and = at the end=\n",
+    "Grüße aus Ålesund, 漢字 and 😀\n" * 20,
+    "\x0b \x0c \x1c \x85 \u2028 \u2029\n",
+    "x" * 75 + "ß" + "y" * 75,
+    "\u00a0" * 100,
+    "\ttabs\tall\tover\n" * 9,
+    "<p>html</p>\n",
+]
+
+
+def by_the_library(text: str) -> EmailMessage:
+    plain = EmailMessage(SMTP)
+    plain.set_content(unified(text), subtype="plain", charset="utf-8", cte="quoted-printable")
+    message = message_from_bytes(plain.as_bytes(), policy=default)
+    assert isinstance(message, EmailMessage)
+    return message
+
+
+def _reads_the_same(text: str) -> None:
+    data = wire(text=text)
+    ours = message_from_bytes(data, policy=default)
+    assert isinstance(ours, EmailMessage)
+    assert ours.get_content() == by_the_library(text).get_content()
+    assert ours["Content-Type"] == by_the_library(text)["Content-Type"]
+    assert ours.defects == []
+    body = data.partition(b"\r\n\r\n")[2]
+    assert max(map(len, body.split(b"\r\n"))) <= 76
+    assert body.isascii()
+    assert body.endswith(b"\r\n")
+    assert not _LONE.search(data)
+    if ours["Content-Transfer-Encoding"] == "quoted-printable":
+        assert quopri.decodestring(body) == by_the_library(text).get_payload(decode=True)
+
+
+@pytest.mark.parametrize("text", _CORPUS)
+def test_a_body_put_together_by_hand_reads_as_if_the_library_had_done_it(text):
+    _reads_the_same(text)
+
+
+@given(_awkward)
+@settings(max_examples=300, deadline=None)
+def test_so_does_any_other(text):
+    _reads_the_same(text)
+
+
+@given(st.text("\t abc=.\n", max_size=300))
+@settings(max_examples=200, deadline=None)
+def test_short_plain_lines_are_the_librarys_to_the_byte(text):
+    data = wire(text=text)
+    plain = EmailMessage(SMTP)
+    if b"Content-Transfer-Encoding: 7bit" in data:
+        plain.set_content(text, subtype="plain", charset="utf-8", cte="7bit")
+        assert data.endswith(plain.as_bytes())
+    else:
+        assert any(len(line) > 76 for line in text.split("\n"))
+
+
+def test_half_a_character_is_refused_as_before():
+    with pytest.raises(PermanentFailure, match="half a character"):
+        wire(text="broken \ud83d here")
+
+
+def test_letters_of_one_second_bear_one_date_and_those_of_the_next_another():
+    later = MONDAY + timedelta(milliseconds=999)
+    dates = [to_bytes(letter(), date=date) for date in (MONDAY, later, later + timedelta(milliseconds=1))]
+    assert dates[0] == dates[1]
+    assert b"Date: Mon, 02 Mar 2026 09:00:00 +0000\r\n" in dates[1]
+    assert b"Date: Mon, 02 Mar 2026 09:00:01 +0000\r\n" in dates[2]

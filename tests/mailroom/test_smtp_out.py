@@ -23,6 +23,7 @@ from tests.doubles import FrozenClock
 from tests.smtp_server import (
     Fault,
     SmtpServer,
+    at_the,
     drip,
     hang_up,
     refuse,
@@ -76,6 +77,15 @@ def plain() -> Iterator[SmtpServer]:
 def careful(authority: trustme.CA) -> Iterator[SmtpServer]:
     """As providers are: STARTTLS first, then a login."""
     with SmtpServer(tls="starttls", context=certified(authority), login=("sam", PASSWORD)) as server:
+        yield server
+
+
+@pytest.fixture
+def quick(authority: trustme.CA) -> Iterator[SmtpServer]:
+    """The same, and it takes several commands at once."""
+    with SmtpServer(
+        tls="starttls", context=certified(authority), login=("sam", PASSWORD), offers=("PIPELINING",)
+    ) as server:
         yield server
 
 
@@ -387,6 +397,173 @@ def test_a_line_that_went_stale_between_two_letters_is_opened_anew(verdict, plai
 
     assert len(plain.accepted) == 2
     assert plain.connections == 2
+
+
+def test_whoever_has_just_taken_a_letter_is_not_asked_whether_it_starts_afresh(plain):
+    with transport(plain) as carrier:
+        for number in range(3):
+            carrier.send(letter(message_id=f"<{number}@acme.example>"), Gate())
+
+    verbs = [verb.partition(" ")[0] for verb in plain.verbs]
+    assert verbs == ["EHLO", *["MAIL", "RCPT", "DATA"] * 3, "QUIT"]
+    assert len(plain.accepted) == 3
+
+
+@pytest.mark.parametrize(
+    "verdict",
+    [
+        say("421 4.4.2 idle"),
+        say("451 4.3.0 later"),
+        say("502 what?"),
+        say("503 5.5.1 nested MAIL command"),
+        say_and_hang_up("421 4.3.2 shutting down"),
+        hang_up,
+        reset,
+        say("hello"),
+        stay_silent,
+    ],
+)
+@pytest.mark.parametrize("offers", [(), ("PIPELINING",)], ids=["one by one", "at once"])
+def test_what_a_line_in_use_does_not_take_is_asked_once_more_on_a_new_one(verdict, offers):
+    with SmtpServer(offers=offers) as server:
+        server.faults["MAIL"] = at_the(2, "MAIL", verdict)
+        with transport(server, timeout=0.5) as carrier:
+            carrier.send(letter(), Gate())
+            assert isinstance(carrier.send(letter(to="ole@nordic.example"), gate := Gate()), Sent)
+
+    assert gate.asked == 1
+    assert [taken.to for taken in server.accepted] == ["<ida@nordic.example>", "<ole@nordic.example>"]
+    assert server.connections == 2
+
+
+def test_what_a_new_line_does_not_take_either_is_refused(plain):
+    plain.faults["MAIL"] = at_the(1, "MAIL", say("553 5.7.1 sam is not known here"))
+    with transport(plain) as carrier:
+        with pytest.raises(PermanentFailure, match="sam is not known here"):
+            carrier.send(letter(), Gate())
+        carrier.send(letter(), Gate())
+        plain.faults["MAIL"] = say("553 5.7.1 sam is not known any more")
+        with pytest.raises(PermanentFailure, match="not known any more"):
+            carrier.send(letter(), gate := Gate())
+
+    assert gate.asked == 0
+    assert len(plain.accepted) == 1
+    assert plain.connections == 3  # asked twice, and not for ever
+
+
+def test_after_a_letter_that_was_not_taken_the_line_is_new(plain):
+    plain.faults["DOT"] = at_the(1, "DOT", say("451 4.3.0 later"))
+    with transport(plain) as carrier:
+        with pytest.raises(TemporaryFailure):
+            carrier.send(letter(), Gate())
+        carrier.send(letter(), Gate())
+
+    assert plain.connections == 2
+
+
+# --- several commands at once ---
+
+
+def test_a_server_that_offers_it_hears_a_whole_group_at_once_and_the_dot_alone(quick, login):
+    heard = []
+
+    def look(conversation: Any) -> None:
+        heard.append(conversation.unread)
+        conversation.do("MAIL")
+
+    quick.faults["MAIL"] = look
+    with transport(quick, **login) as carrier:
+        carrier.send(letter(bcc=("crm@acme.example",)), Gate(look=lambda: assert_heard(quick)))
+        carrier.send(letter(), Gate())
+
+    assert heard == [
+        ["RCPT TO:<ida@nordic.example>", "RCPT TO:<crm@acme.example>", "DATA"],
+        ["RCPT TO:<ida@nordic.example>", "DATA"],
+    ]
+    assert quick.chunks[-1] == b".\r\n"
+    assert [taken.copies for taken in quick.accepted] == [("<crm@acme.example>",), ()]
+
+
+def test_a_crowd_of_readers_is_named_one_by_one(quick, login):
+    """What fits into nobody's buffers could have both sides wait for each other."""
+    heard = []
+
+    def look(conversation: Any) -> None:
+        heard.extend(conversation.unread)
+        conversation.do("MAIL")
+
+    quick.faults["MAIL"] = look
+    crowd = tuple(f"reader-number-{number}@somewhere.example" for number in range(120))
+    with transport(quick, **login) as carrier:
+        carrier.send(letter(bcc=crowd), Gate())
+
+    assert heard == []
+    assert len(quick.accepted[0].copies) == 120
+
+
+@pytest.mark.parametrize("fault", _FAULTS)
+@pytest.mark.parametrize("verb", _ABOUT_THE_LETTER)
+def test_whatever_such_a_server_does_the_letters_fate_is_known_or_honestly_unknown(verb, fault, quick, login):
+    quick.faults[verb] = _FAULTS[fault]
+    gate = Gate()
+
+    patience = 0.2 if fault in ("hang", "slow drip") else 2.0
+    with transport(quick, **login, timeout=patience, answer_timeout=patience) as carrier:
+        with pytest.raises(MailboxError) as caught:
+            carrier.send(letter(), gate)
+
+        assert type(caught.value) is _expected(verb, fault)
+        assert gate.asked == (1 if verb == "DOT" else 0)
+        assert quick.quiet()
+    assert quick.accepted == []
+    assert quick.dots == (1 if verb == "DOT" else 0)
+
+
+@pytest.mark.parametrize("verb", ["MAIL", "RCPT", "DATA"])
+def test_an_answer_too_many_from_such_a_server_is_no_answer_to_the_next_question(verb, quick, login):
+    quick.faults[verb] = say("354 go on" if verb == "DATA" else "250 ok", "250 ok")
+    with transport(quick, **login) as carrier, pytest.raises(TemporaryFailure):
+        carrier.send(letter(), gate := Gate())
+
+    assert gate.asked == 0
+    assert quick.dots == 0
+
+
+def test_a_letter_called_back_at_the_gate_of_such_a_server_never_gets_its_dot(quick, login):
+    with transport(quick, **login) as carrier:
+        assert carrier.send(letter(), Gate(False, look=lambda: assert_heard(quick))) == Withdrawn()
+        assert quick.quiet()
+
+    assert (quick.dots, quick.accepted) == (0, [])
+
+
+@pytest.mark.parametrize("refused", ["ida@nordic.example", "crm@acme.example"])
+def test_whom_such_a_server_refuses_is_told_and_no_dot_is_written_for_nobody(refused, quick, login):
+    """It may say 354 all the same, for the others: who it was to must be among them."""
+    quick.faults["RCPT"] = refuse(refused)
+    with transport(quick, **login) as carrier:
+        if refused.startswith("ida"):
+            with pytest.raises(PermanentFailure, match="no such user"):
+                carrier.send(letter(bcc=("crm@acme.example",)), Gate())
+            assert quick.quiet()
+        else:
+            answer = carrier.send(letter(bcc=("crm@acme.example",)), Gate())
+            assert isinstance(answer, Sent)
+            assert list(answer.refused) == [refused]
+
+    assert quick.dots == (0 if refused.startswith("ida") else 1)
+
+
+def test_when_such_a_server_knows_nobody_out_there_nothing_is_handed_over(quick, login):
+    quick.faults["RCPT"] = refuse("ole@nordic.example")
+    inside = frozenset({"ida@nordic.example"})
+    with transport(quick, **login) as carrier:
+        answer = carrier.send(letter(also_to=("ole@nordic.example",), inside=inside), gate := Gate())
+        assert isinstance(answer, Sent)
+        assert quick.quiet()
+
+    assert gate.asked == 1
+    assert quick.dots == 0
 
 
 def test_a_server_that_hung_up_between_two_letters_is_called_again(careful, login):

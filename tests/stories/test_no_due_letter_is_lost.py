@@ -155,7 +155,7 @@ def test_a_database_that_is_away_for_a_moment_loses_no_note_of_what_left(
         def transaction(now, by, **more):
             if next(failures, False):
                 raise OperationalError("COMMIT", {}, Exception("server closed the connection"))
-            return real(now, by)
+            return real(now, by, **more)
 
         monkeypatch.setattr(store, "transaction", transaction)
 
