@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from engine.compose import outside
 from engine.errors import NoAnswer, PermanentFailure, TemporaryFailure
+from engine.heed import hear_missed, listen
 from engine.limits import Full
 from engine.model import Draft, Letter, Pace, Sent, Withdrawn
 from engine.ready import InboxClosed, letter_of
@@ -34,6 +35,7 @@ from engine.settle import (
     no_room,
     postponed,
     shut_in,
+    unasked,
 )
 from engine.store import Ledger, Store, pauses
 
@@ -63,14 +65,28 @@ class _Gate:
     hands: Hands
     was_open: bool = field(default=False, init=False)
     full: Full | None = field(default=None, init=False)  #: why it stays, if that is for want of room
+    deaf: str | None = field(default=None, init=False)  #: why it stays, if nobody could say who has answered
 
     def passes(self, letter: Letter) -> bool:
-        hands, asked = self.hands, monotonic()
+        hands = self.hands
+        self.deaf = listen(
+            letter,
+            self.draft,
+            mailbox=hands.mailbox,
+            store=hands.store,
+            clock=hands.clock,
+            pace=hands.pace,
+        )
+        if self.deaf:
+            return False
+        asked = monotonic()
         carrier = hands.mailbox.name if outside(letter) else INSIDE
         try:
             with hands.store.transaction(hands.clock.now(), "dispatch") as ledger:
                 self.full = no_room(self.draft, ledger, in_turn=True)
-                passed = not self.full and ledger.drafts.pass_gate(self.draft, carrier, letter.everybody)
+                passed = not self.full and ledger.drafts.pass_gate(
+                    self.draft, carrier, letter.everybody, letter.inside
+                )
         except SQLAlchemyError as error:
             log.warning("the gate did not answer, so the letter stays: %s", error)
             return False
@@ -122,7 +138,13 @@ def _answered(draft: Draft, letter: Letter, answer: Sent | Withdrawn, gate: _Gat
             )
         case Withdrawn() if gate.full:
             return _no_room(draft, gate.full, hands)
+        case Withdrawn() if gate.deaf:
+            why, wait = gate.deaf, _back_off(draft, hands.pace)
+            return _write_down(
+                draft, lambda ledger: unasked(draft, why, wait, hands.pace, ledger=ledger), hands
+            )
         case Withdrawn():
+            hear_missed(draft.thread_id, store=hands.store, clock=hands.clock)
             wait = _back_off(draft, hands.pace)
             return _write_down(draft, lambda ledger: called_off(draft, letter, wait, ledger=ledger), hands)
 

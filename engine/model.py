@@ -246,6 +246,9 @@ class Pace:
     max_lateness: timedelta = timedelta(days=2)  #: later than this, a human decides
     gate_deadline: timedelta = timedelta(seconds=1)  #: a gate that took longer is no gate
     fence: timedelta = timedelta(seconds=600)  #: longer than any mail server keeps a silent connection open
+    patience_to_listen: timedelta = timedelta(
+        seconds=10
+    )  #: a mailbox that took longer has not said who answered
     ack_wait: timedelta = timedelta(
         seconds=8
     )  #: how long an answer to a webhook waits for a letter in the air

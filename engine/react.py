@@ -64,9 +64,7 @@ Reaction = Stopped | Held | Ignored
 def react(event: Event, raw: bytes, *, store: Store, clock: Clock, pace: Pace) -> Reaction:
     """Raises StillSending when a letter was already leaving and does not land in time: it is stopped all the same."""
     with store.transaction(clock.now(), "webhook") as ledger:
-        heard = hear(event, raw, ledger)
-        if heard.home and isinstance(event, Incoming):
-            _keep(event, heard.home, ledger)
+        heard = hear_and_keep(event, raw, ledger)
     wait_for_what_is_in_the_air(heard, store=store, clock=clock, pace=pace)
     return heard.reaction
 
@@ -78,6 +76,14 @@ class Hearing:
     reaction: Reaction
     reach: Reach | None
     home: str | None = None
+
+
+def hear_and_keep(event: Event, raw: bytes, ledger: Ledger) -> Hearing:
+    """And a letter that came in is kept where it belongs."""
+    heard = hear(event, raw, ledger)
+    if heard.home and isinstance(event, Incoming):
+        _keep(event, heard.home, ledger)
+    return heard
 
 
 def hear(event: Event, raw: bytes, ledger: Ledger) -> Hearing:
@@ -330,9 +336,7 @@ def _is_a_twin(event: Event, ledger: Ledger) -> bool:
 
 def _ids(event: Event) -> list[str]:
     """The letters of ours that it speaks of."""
-    if isinstance(event, Incoming):
-        return [*event.references, *([event.in_reply_to] if event.in_reply_to else [])]
-    return [event.message_id] if event.message_id else []
+    return event.speaks_of
 
 
 def _keep(event: Incoming, thread_id: str, ledger: Ledger) -> None:

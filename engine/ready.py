@@ -3,8 +3,8 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from engine.addresses import contact
-from engine.compose import compose, enclosed
+from engine.addresses import CANARY, contact
+from engine.compose import compose, enclosed, outside
 from engine.errors import PermanentFailure
 from engine.model import Draft, Inbox, Letter, Message
 from engine.store import Ledger
@@ -106,4 +106,7 @@ def _composed(
     if home and home.display_name:
         names[draft.inbox_id] = home.display_name
     letter = compose(replace(draft, names=names), thread, files, source=source)
-    return replace(letter, inside=frozenset(here.keys() & set(map(contact, letter.everybody))))
+    letter = replace(letter, inside=frozenset(here.keys() & set(map(contact, letter.everybody))))
+    if draft.inbox_id == CANARY and outside(letter):
+        raise PermanentFailure("what the canary writes never leaves the house")
+    return letter

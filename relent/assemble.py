@@ -24,6 +24,7 @@ from mailroom.local import Capture, LocalMailbox, Transport
 from mailroom.smtp_out import SmtpSettings, SmtpTransport
 from mailroom.telling import render
 from relent.config import Config, Smtp
+from relent.ears import Ears
 from relent.lines import Lines
 from webhooks.sender import Sender, why_never
 from webhooks.signature import Verifier, decode_secret
@@ -66,6 +67,7 @@ class House:
     clock: Clock
     pace: Pace
     refusals: Refusals = field(default_factory=Refusals)
+    ears: Ears = field(default_factory=Ears)
     render: Render = render_telling
     lend: Lend | None = None  #: a mailbox for what somebody waits for; None: the usual one
 

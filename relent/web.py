@@ -118,7 +118,7 @@ def _note_uses_now(keys: Keyring) -> None:
 
 def _webhook(house: House) -> Any:
     receiver = Receiver(
-        verifier=verifier(house.config),
+        verifier=house.ears.over(verifier(house.config)),
         mailbox=house.mailbox,
         store=house.store,
         clock=house.clock,

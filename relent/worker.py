@@ -24,6 +24,7 @@ from engine.store.inbound import REFUSED
 from engine.wake import wake_due
 from mailroom.hearsay import told
 from relent.assemble import House, sender
+from relent.watching import Canary, Watch
 from webhooks.sender import Sender
 
 log = logging.getLogger("relent.worker")
@@ -51,7 +52,12 @@ class Worker:
         self._enough = Event()
         self._recovered_at: datetime | None = None
         self._forgot_at: datetime | None = None
-        self._beside = Errands(house, self._enough), Tellings(house, self._enough)
+        self._beside = (
+            Errands(house, self._enough),
+            Tellings(house, self._enough),
+            Watch(house, self._enough),
+            Canary(house, self._enough),
+        )
         self.lag: Lag | None = None
 
     def tick(self) -> list[Outcome]:

@@ -84,6 +84,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     with store.database.begin() as db:
         db.execute(text(f"TRUNCATE {tables}"))
         db.execute(text("DELETE FROM pod WHERE id <> :default"), {"default": DEFAULT_POD})
+        db.execute(text("UPDATE instance SET braked_at = NULL, braked_why = NULL"))
     return str(request.getfixturevalue("postgres_url"))
 
 

@@ -29,6 +29,7 @@ from engine.states import (
     HoldReason,
     Move,
 )
+from engine.store.drift import nobody_unheard
 from engine.store.lists import Lists
 from engine.store.moves import Desk
 from engine.store.tables import draft, enclosure, enrollment, inbox, list_entry, suppression, thread
@@ -155,10 +156,16 @@ class Drafts:
         )
         return sorted(map(record, rows), key=lambda each: (each.send_at, each.opener, each.to))
 
-    def pass_gate(self, claimed: Draft, carrier: str = "", readers: Collection[str] | None = None) -> bool:
+    def pass_gate(
+        self,
+        claimed: Draft,
+        carrier: str = "",
+        readers: Collection[str] | None = None,
+        inside: Collection[str] = (),
+    ) -> bool:
         """The only irrevocable commit. Everything that can forbid a letter is asked once more, here and now.
 
-        `readers`: whom it goes to as it was composed; None: everybody whom the draft names.
+        `readers`: whom it goes to as it was composed; None: everybody whom the draft names. `inside`: those who live here.
         """
         readers = claimed.everybody if readers is None else readers
         lists_in_use = _has_lists(claimed.inbox_id)
@@ -180,6 +187,7 @@ class Drafts:
                 draft.c.recalled.is_(None),
                 wanted(),
                 nobody_brakes(),
+                nobody_unheard(inside),
                 gate_at=self._desk.now,
                 carrier=carrier,
             )

@@ -2,14 +2,17 @@
 
 from collections.abc import Collection
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from engine.addresses import contact, domain
+from engine.events import Event, Incoming
 from engine.store.moves import Desk
-from engine.store.tables import inbound_event, inbound_message, suppression, tally
+from engine.store.tables import UNMATCHED, inbound_event, inbound_message, suppression, tally
 
 #: Webhooks that were turned away. Of those that nobody believed nothing else is kept.
 REFUSED = "webhooks refused"
+#: Answers that we found by looking, because no webhook had told us.
+MISSED = "answers no webhook told"
 
 
 class Inbound:
@@ -30,6 +33,27 @@ class Inbound:
             raw=raw,
         )
         return bool(made)
+
+    def knows(self, event: Event, source: str = "agentmail") -> bool:
+        """Was it heard before, under its own name, or as the letter that it tells of?"""
+        told = select(inbound_event.c.event_id).where(
+            inbound_event.c.source == source, inbound_event.c.event_id == event.id
+        )
+        letter = select(inbound_message.c.message_id).where(
+            inbound_message.c.inbox_id == contact(event.inbox_id),
+            inbound_message.c.message_id == event.message_id,
+        )
+        if self._db.scalar(told) is not None:
+            return True
+        return isinstance(event, Incoming) and self._db.scalar(letter) is not None
+
+    def reopen(self, event_id: str) -> bytes | None:
+        """Its bytes, if it was about nobody whom we knew: it may be heard once more, in this transaction."""
+        unknown = inbound_event.c.event_id == event_id, inbound_event.c.verdict == UNMATCHED
+        taken: bytes | None = self._db.scalar(
+            delete(inbound_event).where(*unknown).returning(inbound_event.c.raw)
+        )
+        return None if taken is None else bytes(taken)
 
     def conclude(self, source: str, event_id: str, verdict: str) -> None:
         """What came of it."""

@@ -17,6 +17,7 @@ from engine.states import DraftState, StopReason
 from engine.store.arrivals import Arrivals
 from engine.store.diaries import Diaries
 from engine.store.drafts import Drafts
+from engine.store.drift import Drifts
 from engine.store.enrollments import Enrollments
 from engine.store.filing import Filing
 from engine.store.inbound import Inbound
@@ -25,6 +26,7 @@ from engine.store.keys import Keys
 from engine.store.letters import Letters
 from engine.store.lists import Lists
 from engine.store.moves import Desk
+from engine.store.nest import Nest
 from engine.store.outbox import Outbox
 from engine.store.past import Past
 from engine.store.subscribers import Subscribers
@@ -87,6 +89,8 @@ class Ledger:
         self.subscribers = Subscribers(desk)
         self.past = Past(desk)
         self.watch = Watch(desk)
+        self.drift = Drifts(desk)
+        self.nest = Nest(desk)
         self.diaries = Diaries(db)
         self.views = Views(db)
         self._db = db

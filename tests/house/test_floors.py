@@ -13,11 +13,13 @@ PACKAGES = {"engine", "relent"} | WINGS
 
 #: Rooms of the ground floor, by floor. A room may import what lies below it, and never its own floor.
 FLOORS = {
-    12: {"engine.errands", "engine.dispatch", "engine.post", "engine.receive"},
+    14: {"engine.dispatch", "engine.post"},
+    13: {"engine.carry", "engine.reconcile", "engine.canary"},
+    12: {"engine.errands", "engine.receive", "engine.heed"},
     11: {
         "engine.enroll",
         "engine.approve",
-        "engine.carry",
+        "engine.vigil",
         "engine.write",
         "engine.shelve",
         "engine.inboxes",
