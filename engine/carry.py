@@ -7,6 +7,7 @@ made to wait until the letter's fate is known.
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -144,7 +145,8 @@ def _answered(draft: Draft, letter: Letter, answer: Sent | Withdrawn, gate: _Gat
                 draft, lambda ledger: unasked(draft, why, wait, hands.pace, ledger=ledger), hands
             )
         case Withdrawn():
-            hear_missed(draft.thread_id, store=hands.store, clock=hands.clock)
+            with suppress(SQLAlchemyError):  # the gate stays closed until it is heard
+                hear_missed(draft.thread_id, store=hands.store, clock=hands.clock)
             wait = _back_off(draft, hands.pace)
             return _write_down(draft, lambda ledger: called_off(draft, letter, wait, ledger=ledger), hands)
 

@@ -168,6 +168,13 @@ def check_listening(house: House) -> None:
     )
 
 
+def try_mail_server(config: Config) -> str | None:
+    """Who takes our letters, in words; None: nobody, they are captured. Raises TemporaryFailure."""
+    if config.mailbox.transport == "capture":
+        return None
+    return SmtpTransport(_smtp_settings(config.mailbox.smtp), SystemClock()).try_out()
+
+
 def _transport(config: Config, clock: Clock) -> Transport:
     if config.mailbox.transport == "capture":
         return Capture()

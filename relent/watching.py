@@ -4,18 +4,22 @@ It sends nothing and nobody waits for it, so it has a hand of its own. Of many t
 """
 
 import logging
+import os
+import socket
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from threading import Event, Thread
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from engine import canary, vigil
+from engine import canary, owner, vigil
 from engine.errors import UnreadableEvent
 from engine.reconcile import SOON, sweep
 from engine.vigil import Overheard, Rules, Skewed
 from mailroom.hearsay import told
+from relent import __version__
 from relent.assemble import House
 from relent.knock import knock
 from webhooks.signature import AnotherClock
@@ -26,6 +30,11 @@ _POLL = 1.0
 _PATIENCE = 5.0
 _LOOK_EVERY = timedelta(seconds=15)
 _GRACE = timedelta(minutes=10)
+_SHOW_EVERY = timedelta(seconds=5)
+_FORGOTTEN = timedelta(hours=1)
+
+#: How the signs of workers begin.
+WORKER = "worker/"
 
 
 class Hand(ABC):
@@ -67,18 +76,60 @@ class Hand(ABC):
             self._enough.wait(_POLL)
 
 
+class Presence:
+    """A worker shows that it is there, whichever machine it is on; and when it last looked for what is due."""
+
+    def __init__(self, house: House, looked_at: Callable[[], datetime | None]) -> None:
+        self._house = house
+        self._looked_at = looked_at
+        self._name = f"{WORKER}{owner.me()}"
+        self._since: datetime | None = None
+        self._shown_at: datetime | None = None
+
+    def show(self) -> None:
+        """And whoever is proven dead, or was not seen for an hour, is shown no more."""
+        now = self._house.clock.now()
+        if _is_early(self._shown_at, _SHOW_EVERY, now):
+            return
+        self._shown_at = now
+        self._since = self._since or now
+        looked = self._looked_at()
+        with self._house.store.transaction(now, "worker") as ledger:
+            due = ledger.drafts.next_hour()
+            ledger.watch.sign(
+                self._name,
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                since=self._since.isoformat(timespec="seconds"),
+                version=__version__,
+                looked_at=looked and looked.isoformat(timespec="milliseconds"),
+                late_seconds=max((now - due).total_seconds(), 0.0) if due else 0.0,
+            )
+            names = [sign.name.removeprefix(WORKER) for sign in ledger.watch.signs(WORKER)]
+            for gone in owner.dead(names):
+                ledger.watch.unsign(WORKER + gone)
+            ledger.watch.fade(WORKER, now - _FORGOTTEN)
+
+    def leave(self) -> None:
+        with self._house.store.transaction(self._house.clock.now(), "worker") as ledger:
+            ledger.watch.unsign(self._name)
+
+
 class Watch(Hand):
     """What is looked at now and then, by the house's own clock."""
 
-    def __init__(self, house: House, enough: Event) -> None:
+    def __init__(self, house: House, enough: Event, looked_at: Callable[[], datetime | None]) -> None:
         super().__init__(house, enough)
+        self._presence = Presence(house, looked_at)
         self._noted_at: datetime | None = None
         self._looked_at: datetime | None = None
         self._swept_at: datetime | None = None
         self._going_on = False  #: a round is not over
-        self._begun = house.clock.now()
+        self._begun: datetime | None = None
 
     def work_off(self) -> None:
+        if self.are_beside:
+            self._presence.show()
         self._write_down()
         self._keep()
         self._sweep()
@@ -87,6 +138,7 @@ class Watch(Hand):
         super().__exit__()
         with suppress(SQLAlchemyError):
             self._write_down(at_once=True)
+            self._presence.leave()
 
     def _write_down(self, *, at_once: bool = False) -> None:
         """Now and then; but that a clock is wrong must not wait."""
@@ -115,6 +167,7 @@ class Watch(Hand):
         if _is_early(self._looked_at, self._often, now):
             return
         self._looked_at = now
+        self._begun = self._begun or now
         silence = settings.silence
         if silence is not None and now - self._begun < min(_GRACE, silence):
             silence = None

@@ -55,7 +55,7 @@ class Worker:
         self._beside = (
             Errands(house, self._enough),
             Tellings(house, self._enough),
-            Watch(house, self._enough),
+            Watch(house, self._enough, lambda: self.lag.looked_at if self.lag else None),
             Canary(house, self._enough),
         )
         self.lag: Lag | None = None

@@ -67,6 +67,9 @@ class Inbound:
         self._desk.insert_once(tally, name=name, number=0)
         self._db.execute(update(tally).where(tally.c.name == name).values(number=tally.c.number + more))
 
+    def counted(self, name: str) -> int:
+        return self._db.scalar(select(tally.c.number).where(tally.c.name == name)) or 0
+
     def note_message(self, inbox_id: str, message_id: str) -> bool:
         """False: the same mail, under another event's name."""
         return bool(self._desk.insert_once(inbound_message, inbox_id=inbox_id, message_id=message_id))

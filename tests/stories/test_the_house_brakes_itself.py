@@ -29,7 +29,7 @@ def house(house, settings):
 
 @pytest.fixture
 def watch(house):
-    return Watch(house, Event())
+    return Watch(house, Event(), lambda: None)
 
 
 @pytest.fixture
@@ -274,7 +274,7 @@ def test_whoever_was_away_is_given_time_to_be_told(house, clock, watch, brake, l
     clock.pass_(timedelta(minutes=1))
     letters()
     clock.pass_(timedelta(days=1))
-    again = Watch(house, Event())
+    again = Watch(house, Event(), lambda: None)
     again.work_off()
     clock.pass_(timedelta(minutes=9))
     again.work_off()
@@ -309,10 +309,10 @@ def test_it_is_written_down_now_and_then_and_not_for_each(store, clock, watch, p
 
 
 def test_what_was_heard_last_is_written_down_on_leaving(store, clock, house, post):
-    with Watch(house, Event()):
+    with Watch(house, Event(), lambda: None):
         pass
     post("evt_1")
-    with Watch(house, Event()):
+    with Watch(house, Event(), lambda: None):
         pass
     with store.reading(clock.now()) as ledger:
         assert ledger.watch.last(SIGN).says["heard_at"]
