@@ -11,8 +11,8 @@ from engine.errors import Unavailable
 from engine.model import Pace
 from engine.reconcile import look, sweep
 from engine.store import Store
+from engine.store.checkup import missing_file
 from engine.store.drift import Finding
-from engine.store.health import missing_file
 from mailroom.local import Capture, LocalMailbox
 from relent import show
 from relent.assemble import SystemClock

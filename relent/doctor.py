@@ -17,8 +17,8 @@ from engine import canary, vigil
 from engine.errors import ConfigError, MailboxError, RelentError
 from engine.keys import is_loopback
 from engine.store import Store, in_words
+from engine.store.checkup import Health, examine
 from engine.store.drift import Drift, Finding
-from engine.store.health import Health, examine
 from engine.store.inbound import MISSED
 from engine.store.watch import Sign
 from relent.assemble import SystemClock, try_mail_server, verifier

@@ -21,7 +21,7 @@ from engine import canary, vigil
 from engine.model import Pace
 from engine.reconcile import look
 from engine.store import open_store
-from engine.store.health import Health, examine
+from engine.store.checkup import Health, examine
 from engine.store.inbound import MISSED
 from engine.store.tables import draft, enrollment, thread_label, webhook
 from relent import doctor
