@@ -10,6 +10,10 @@ from engine.errors import Refused
 # Whether a name may be used in the real world is for DNS to say; `.test` and `.example` are where one tries things out.
 email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
 
+#: The canary, and to whom it writes. RFC 2606: at this domain nobody will ever live, and no letter finds a way to it.
+CANARY, CANARYS_READER = "canary@relent.invalid", "reader@relent.invalid"
+CANARYS = (CANARY, CANARYS_READER)
+
 
 @lru_cache(maxsize=4096)
 def valid_address(text: str) -> str:

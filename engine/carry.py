@@ -7,6 +7,7 @@ made to wait until the letter's fate is known.
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -18,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from engine.compose import outside
 from engine.errors import NoAnswer, PermanentFailure, TemporaryFailure
+from engine.heed import hear_missed, listen
 from engine.limits import Full
 from engine.model import Draft, Letter, Pace, Sent, Withdrawn
 from engine.ready import Around, InboxClosed, is_plain, letter_of, look_around, plain_letter
@@ -38,6 +40,7 @@ from engine.settle import (
     moved_on,
     postponed,
     shut_in,
+    unasked,
 )
 from engine.store import Forecast, Ledger, Store, Together, pauses
 from engine.trail import about, span
@@ -100,14 +103,28 @@ class _Gate:
     hands: Hands
     was_open: bool = field(default=False, init=False)
     full: Full | None = field(default=None, init=False)  #: why it stays, if that is for want of room
+    deaf: str | None = field(default=None, init=False)  #: why it stays, if nobody could say who has answered
 
     def passes(self, letter: Letter, batch: Batch) -> bool:
-        hands, asked = self.hands, monotonic()
+        hands = self.hands
+        self.deaf = listen(
+            letter,
+            self.draft,
+            mailbox=hands.mailbox,
+            store=hands.store,
+            clock=hands.clock,
+            pace=hands.pace,
+        )
+        if self.deaf:
+            return False
+        asked = monotonic()
         carrier = hands.mailbox.name if outside(letter) else INSIDE
 
         def pass_it(ledger: Ledger) -> bool:
             self.full = batch.room(self.draft, ledger)
-            return not self.full and ledger.drafts.pass_gate(self.draft, carrier, letter.everybody)
+            return not self.full and ledger.drafts.pass_gate(
+                self.draft, carrier, letter.everybody, letter.inside
+            )
 
         try:
             with span("letter gate"):
@@ -207,7 +224,14 @@ def _answered(
             return _write_down(draft, lambda ledger: left(ledger=ledger), hands)
         case Withdrawn() if gate.full:
             return _no_room(draft, gate.full, hands)
+        case Withdrawn() if gate.deaf:
+            why, wait = gate.deaf, _back_off(draft, hands.pace)
+            return _write_down(
+                draft, lambda ledger: unasked(draft, why, wait, hands.pace, ledger=ledger), hands
+            )
         case Withdrawn():
+            with suppress(SQLAlchemyError):  # the gate stays closed until it is heard
+                hear_missed(draft.thread_id, store=hands.store, clock=hands.clock)
             wait = _back_off(draft, hands.pace)
             return _write_down(draft, lambda ledger: called_off(draft, letter, wait, ledger=ledger), hands)
 

@@ -14,6 +14,11 @@ class Heard:
     message_id: str | None = None
     at: datetime | None = None  #: when the world says that it happened, if it says so
 
+    @property
+    def speaks_of(self) -> list[str]:
+        """The letters of ours that it is about, by their Message-IDs."""
+        return [self.message_id] if self.message_id else []
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incoming(Heard):
@@ -25,6 +30,10 @@ class Incoming(Heard):
     in_reply_to: str | None = None
     references: tuple[str, ...] = ()
     to: tuple[str, ...] = ()
+
+    @property
+    def speaks_of(self) -> list[str]:
+        return [*self.references, *([self.in_reply_to] if self.in_reply_to else [])]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -248,6 +248,9 @@ class Pace:
     rate: int | None = None  #: letters a minute, from all inboxes together; None: as many as there are
     gate_deadline: timedelta = timedelta(seconds=1)  #: a gate that took longer is no gate
     fence: timedelta = timedelta(seconds=600)  #: longer than any mail server keeps a silent connection open
+    patience_to_listen: timedelta = timedelta(
+        seconds=10
+    )  #: a mailbox that took longer has not said who answered
     ack_wait: timedelta = timedelta(
         seconds=8
     )  #: how long an answer to a webhook waits for a letter in the air

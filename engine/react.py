@@ -348,9 +348,7 @@ def _is_a_twin(event: Event, ledger: Ledger) -> bool:
 
 def _ids(event: Event) -> list[str]:
     """The letters of ours that it speaks of."""
-    if isinstance(event, Incoming):
-        return [*event.references, *([event.in_reply_to] if event.in_reply_to else [])]
-    return [event.message_id] if event.message_id else []
+    return event.speaks_of
 
 
 def as_message(event: Incoming, thread_id: str, now: datetime) -> Message:

@@ -3,8 +3,8 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from engine.addresses import contact
-from engine.compose import compose, enclosed
+from engine.addresses import CANARY, contact
+from engine.compose import compose, enclosed, outside
 from engine.errors import PermanentFailure
 from engine.model import Draft, Enrollment, Inbox, Letter, Message
 from engine.sequence import Sequence as Rules
@@ -148,4 +148,7 @@ def _composed(draft: Draft, around: Around, source: Message | None, files: Mappi
     named = draft if names == draft.names else replace(draft, names=names)
     letter = compose(named, around.marks[draft.thread_id], files, source=source)
     inside = frozenset(address for each in letter.everybody if (address := contact(each)) in here)
-    return replace(letter, inside=inside) if inside else letter
+    letter = replace(letter, inside=inside) if inside else letter
+    if draft.inbox_id == CANARY and outside(letter):
+        raise PermanentFailure("what the canary writes never leaves the house")
+    return letter

@@ -1,6 +1,6 @@
 """The exchangeable outsides: what time it is, and how letters travel."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import Protocol
@@ -45,6 +45,14 @@ class Mailbox(Protocol):
 
     def find(self, message_id: str) -> Trace:
         """Did a letter with this Message-ID leave?"""
+        ...
+
+    def answers_to(self, letter: Letter, thread_id: str) -> Sequence[Event]:
+        """What came in, in the conversation that this letter goes on: asked right before its gate, in mid-send.
+
+        Empty: nothing, or this mailbox cannot tell. Raises TemporaryFailure when it could tell, and does not just now:
+        then the letter waits.
+        """
         ...
 
     def rest(self) -> None:

@@ -11,7 +11,7 @@ from engine.addresses import contact
 from engine.advance import advance
 from engine.errors import Refused
 from engine.limits import Full, next_room
-from engine.model import Attachment, Draft, Enclosure, Letter, Message
+from engine.model import Attachment, Draft, Enclosure, Letter, Message, Pace
 from engine.plan import calendar_of, place_of_draft
 from engine.ready import rejected, unwanted, why_closed
 from engine.room import sequence_of
@@ -58,6 +58,8 @@ class InDoubt:
     why: str
 
 
+_MOST_TRIES = 10_000  #: that are counted, one by one
+_A_MOMENT = timedelta(seconds=5)
 _STATUS = re.compile(r"\d{3}[ -]([245]\.\d{1,3}\.\d{1,3})\b")
 
 Outcome = Delivered | Postponed | CalledOff | GaveUp | InDoubt
@@ -136,6 +138,16 @@ def given_up(draft: Draft, why: str, *, ledger: Ledger) -> Outcome:
     return _ended_meanwhile(draft, ledger)
 
 
+def unasked(draft: Draft, why: str, wait: timedelta, pace: Pace, *, ledger: Ledger) -> Outcome:
+    """Nobody could say whether somebody has answered: not now. And when that has lasted too long, a human decides."""
+    tries = range(min(draft.attempt, _MOST_TRIES))
+    waited = sum((pace.retries[min(each, len(pace.retries) - 1)] for each in tries), timedelta(0))
+    if waited <= pace.max_lateness:
+        return postponed(draft, why, wait, ledger=ledger)
+    ledger.threads.lock([draft.thread_id])
+    return _held(draft, HoldReason.LATE, ledger)
+
+
 def doubted(draft: Draft, why: str, *, ledger: Ledger) -> Outcome:
     ledger.threads.lock([draft.thread_id])
     if ledger.drafts.doubt(draft, why):
@@ -165,6 +177,11 @@ def called_off(draft: Draft, letter: Letter, wait: timedelta, *, ledger: Ledger)
     if brake := ledger.watch.braked():  # it keeps its hour, and its patience
         if ledger.drafts.put_back(draft, send_at=draft.send_at, why=brake.why, failed=False):
             return Postponed(draft.id, brake.why)
+        return _ended_meanwhile(draft, ledger)
+    if ledger.drift.waits_to_be_heard(draft, letter.inside):
+        why = "a letter came in just now, and nobody has heard yet what it says"
+        if ledger.drafts.put_back(draft, send_at=ledger.now + _A_MOMENT, why=why, failed=False):
+            return Postponed(draft.id, why)
         return _ended_meanwhile(draft, ledger)
     why = "the gate was not passed in time"
     if ledger.drafts.put_back(draft, send_at=ledger.now + wait, why=why):

@@ -98,6 +98,19 @@ class SmtpTransport:
         self._hang_up()
         self._locked_out = ""
 
+    def try_out(self) -> str:
+        """As far as one can go without a letter: the server, TLS, the login. Raises TemporaryFailure, in words."""
+        try:
+            with self._nothing_has_left():
+                self._dial()
+        finally:
+            self.rest()
+        secured = {"starttls": "with STARTTLS", "implicit": "with TLS", "none": "in the clear"}[
+            self._settings.tls
+        ]
+        known = f", logged in as {self._settings.username}" if self._settings.username else ""
+        return f"{self._settings.host}:{self._settings.port} answers, {secured}{known}"
+
     def _up_to_the_dot(self, letter: Letter) -> _Ready:
         sender = bare_address("From", letter.sender)
         readers = [bare_address(_field(letter, address), address) for address in outside(letter)]

@@ -35,6 +35,7 @@ from mailroom.smtp_out import SmtpSettings, SmtpTransport
 from mailroom.telling import render
 from relent import __version__
 from relent.config import Config, Smtp
+from relent.ears import Ears
 from relent.exposition import Exposition
 from relent.lines import Lines
 from relent.metrics import Meters, Timed
@@ -83,6 +84,7 @@ class House:
     refusals: Refusals = field(default_factory=Refusals)
     meters: Meters = field(default_factory=Meters)
     redis_answers: Callable[[], bool] | None = None  #: None: there is none
+    ears: Ears = field(default_factory=Ears)
     render: Render = render_telling
     beside: tuple[Mailbox, ...] = ()  #: more lines out, for a worker who has many letters
     lend: Lend | None = None  #: a mailbox for what somebody waits for; None: the usual one
@@ -245,6 +247,13 @@ def check_listening(house: House) -> None:
         f"server.host {server.host} is open to others and server.api_keys is empty. "
         "Set a key, make one with `relent key create`, or listen on 127.0.0.1."
     )
+
+
+def try_mail_server(config: Config) -> str | None:
+    """Who takes our letters, in words; None: nobody, they are captured. Raises TemporaryFailure."""
+    if config.mailbox.transport == "capture":
+        return None
+    return SmtpTransport(_smtp_settings(config.mailbox.smtp), SystemClock()).try_out()
 
 
 def _transport(config: Config, clock: Clock) -> Transport:

@@ -22,6 +22,7 @@ from relent import __version__, show
 from relent.assemble import SystemClock, assemble, exposition
 from relent.cli_brake import register as register_brake
 from relent.cli_brake import show_receipt
+from relent.cli_doctor import register as register_doctor
 from relent.cli_errands import register as register_errands
 from relent.cli_foresee import register as register_foresee
 from relent.cli_keys import register as register_keys
@@ -35,7 +36,17 @@ from relent.exposition import drift, shown_at, workers
 from relent.first_day import set_up
 from relent.guard import warn
 from relent.logs import secrets_of, set_up_logs
-from relent.options import AsJson, AsLines, ConfigFile, configured, looking, opened, progress, variables_of
+from relent.options import (
+    AsJson,
+    AsLines,
+    ConfigFile,
+    TheCanary,
+    configured,
+    looking,
+    opened,
+    progress,
+    variables_of,
+)
 from relent.serve import serve as listen
 from relent.traces import drawing
 from relent.worker import Worker
@@ -296,13 +307,14 @@ def drafts(
     every: Annotated[
         bool, typer.Option("--all", help="Also those that have left or were cancelled.")
     ] = False,
+    canary: TheCanary = False,
     config: ConfigFile = None,
     as_json: AsJson = False,
     as_lines: AsLines = False,
 ) -> None:
     """What is still to be said."""
     with looking(configured(context, config)) as ledger:
-        rows = ledger.views.drafts(ended=every)
+        rows = ledger.views.drafts(ended=every, canary=canary)
         show.as_list(
             rows,
             ("draft_id", "to", "step", "subject", "send_at", "state", "reason"),
@@ -313,22 +325,30 @@ def drafts(
 
 @app.command()
 def messages(
-    context: typer.Context, config: ConfigFile = None, as_json: AsJson = False, as_lines: AsLines = False
+    context: typer.Context,
+    canary: TheCanary = False,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+    as_lines: AsLines = False,
 ) -> None:
     """What left and what came in, oldest first."""
     with looking(configured(context, config)) as ledger:
         columns = ("timestamp", "direction", "from", "to", "subject", "step")
-        show.as_list(ledger.views.messages(), columns, as_json=as_json, as_lines=as_lines)
+        show.as_list(ledger.views.messages(canary=canary), columns, as_json=as_json, as_lines=as_lines)
 
 
 @app.command()
 def people(
-    context: typer.Context, config: ConfigFile = None, as_json: AsJson = False, as_lines: AsLines = False
+    context: typer.Context,
+    canary: TheCanary = False,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+    as_lines: AsLines = False,
 ) -> None:
     """Who stands where."""
     with looking(configured(context, config)) as ledger:
         columns = ("email", "sequence", "state", "step", "next_send_at", "reason")
-        show.as_list(ledger.views.people(), columns, as_json=as_json, as_lines=as_lines)
+        show.as_list(ledger.views.people(canary=canary), columns, as_json=as_json, as_lines=as_lines)
 
 
 @app.command()
@@ -442,3 +462,4 @@ register_webhooks(app)
 register_keys(app)
 register_brake(app)
 register_migrate(app)
+register_doctor(app)

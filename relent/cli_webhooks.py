@@ -3,8 +3,6 @@
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import replace
-from ipaddress import ip_network
 from itertools import islice
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -12,7 +10,7 @@ from urllib.parse import urlsplit
 import typer
 
 from engine import outbox, subscribers
-from engine.calls import Answer, Call
+from engine.calls import Answer
 from engine.errors import ConfigError, NotFound, Unavailable
 from engine.ids import new_id
 from engine.store import Ledger
@@ -21,12 +19,11 @@ from relent import show
 from relent.assemble import SystemClock, judge, render_telling, sender
 from relent.config import Config
 from relent.first_day import new_secret
+from relent.knock import knock, our_door
 from relent.options import AsJson, AsLines, ConfigFile, configured, looking, opened
 from webhooks.signature import decode_secret
 
 _BY = "the command line"
-_ANYWHERE = (ip_network("0.0.0.0/0"), ip_network("::/0"))
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (where a server listens, and where it is reached)
 
 WebhookId = Annotated[str, typer.Argument(help="ep_…: see `relent webhook list`.")]
 
@@ -188,13 +185,6 @@ def _stranger(url: str, secret: str | None) -> Subscriber:
 
 def _knock_at_our_own(settings: Config) -> tuple[str, Answer]:
     """As those knock who tell us of answers. It says nothing that changes anything."""
-    server, clock = settings.server, SystemClock()
-    if not settings.webhooks.secrets:
-        raise ConfigError("webhooks.secrets is empty: nobody could be believed. `relent init` makes one.")
-    host = _EVERYWHERE.get(server.host, server.host)
-    here = f"http://{f'[{host}]' if ':' in host else host}:{server.port}"
-    url = f"{(server.public_url or here).rstrip('/')}/webhooks/agentmail"
+    clock = SystemClock()
     said = {"type": "event", "event_type": "relent.test", "event_id": new_id("evt", clock.now())}
-    key = decode_secret(settings.webhooks.secrets[0].get_secret_value())
-    call = Call(id=new_id("msg", clock.now()), url=url, body=json.dumps(said).encode(), secrets=(key,))
-    return url, replace(sender(settings), allow=_ANYWHERE).post(call, clock.now())
+    return our_door(settings), knock(settings, json.dumps(said).encode(), clock)

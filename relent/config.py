@@ -290,6 +290,33 @@ class Traces(_Part):
     )
 
 
+class Watch(_Part):
+    """How the house looks after itself. See docs/doctor.md."""
+
+    sweep: Duration = Field(
+        timedelta(minutes=5), description="how often database, drafts and labels are compared"
+    )
+    skewed: int | None = Field(
+        3,
+        ge=1,
+        le=1000,
+        description="signed webhooks in an hour by a wrong clock: then nothing leaves; null: only told",
+    )
+    silence: Duration | None = Field(
+        None, description="letters leave, and no webhook comes for so long: the same; null: never mind"
+    )
+
+
+class Canary(_Part):
+    """Somebody made up, who is written to and answers, so that you know how fast an answer stops a follow-up."""
+
+    every: Duration | None = Field(None, description="how often; null: never")
+    limit: Duration = Field(
+        timedelta(seconds=5),
+        description="an answer that takes longer brakes the whole house, until one is in time",
+    )
+
+
 class _PlainEnvironment(EnvSettingsSource):
     """One secret needs no brackets and quotes: what is no JSON is text."""
 
@@ -321,6 +348,8 @@ class Config(BaseSettings):
     dispatch: Dispatch = Dispatch()
     log: Log = Log()
     traces: Traces = Traces()
+    watch: Watch = Watch()
+    canary: Canary = Canary()
 
     @classmethod
     def settings_customise_sources(

@@ -8,7 +8,7 @@ person in any of it: no address, no id, nothing that somebody wrote.
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -214,6 +214,9 @@ class Timed:
 
     def find(self, message_id: str) -> Trace:
         return self._mailbox.find(message_id)
+
+    def answers_to(self, letter: Letter, thread_id: str) -> Sequence[Event]:
+        return self._mailbox.answers_to(letter, thread_id)
 
     def rest(self) -> None:
         self._mailbox.rest()

@@ -26,6 +26,7 @@ ConfigFile = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
+TheCanary = Annotated[bool, typer.Option("--canary", help="Also the canary's: see docs/doctor.md.")]
 AsLines = Annotated[bool, typer.Option("--jsonl", help="A JSON object a line.")]
 
 

@@ -113,7 +113,7 @@ class Hook:
         self._refusals, self._meters = house.refusals, house.meters
         self._receiver = Receiver(
             Means(
-                verifier=verifier(house.config),
+                verifier=house.ears.over(verifier(house.config)),
                 mailbox=house.mailbox,
                 store=house.store,
                 clock=house.clock,

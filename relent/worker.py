@@ -3,7 +3,6 @@
 import logging
 import os
 import signal
-import socket
 from abc import ABC, abstractmethod
 from collections.abc import Collection
 from contextlib import ExitStack, suppress
@@ -16,7 +15,7 @@ from typing import Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from engine import errands, outbox, owner
+from engine import errands, outbox
 from engine.calls import Rests
 from engine.dispatch import dispatch_due
 from engine.errors import Unavailable
@@ -29,9 +28,9 @@ from engine.store.inbound import REFUSED
 from engine.trail import span, story
 from engine.wake import wake_due
 from mailroom.hearsay import told
-from relent import __version__
 from relent.assemble import House, sender
 from relent.guard import Guard
+from relent.watching import Canary, Watch
 from webhooks.sender import Sender
 
 log = logging.getLogger("relent.worker")
@@ -76,8 +75,12 @@ class Worker:
         self._trouble = Trouble()
         self._recovered_at: datetime | None = None
         self._forgot_at: datetime | None = None
-        self._here = Presence(house)
-        self._beside = Errands(house, self._enough), Tellings(house, self._enough)
+        self._beside = (
+            Errands(house, self._enough),
+            Tellings(house, self._enough),
+            Watch(house, self._enough, lambda: self.lag.looked_at if self.lag else None),
+            Canary(house, self._enough),
+        )
         self._forecast = Forecast()
         self.lag: Lag | None = None
 
@@ -195,7 +198,6 @@ class Worker:
         """What was counted here and seen here is written down, if the database takes it."""
         with suppress(SQLAlchemyError, Unavailable):
             self._count_refusals()
-            self._here.leave()
             self._guard.leave()
 
     def run_until_signalled(self) -> None:
@@ -218,7 +220,6 @@ class Worker:
         if self._recovered_at and abs(now - self._recovered_at) < _RECOVER_EVERY:
             return
         recover(store=house.store, mailbox=house.mailbox, clock=house.clock, pace=house.pace)
-        self._here.show()
         self._recovered_at = now
         if self._forgot_at is None or abs(now - self._forgot_at) >= _FORGET_EVERY:
             outbox.forget(store=house.store, clock=house.clock)
@@ -268,34 +269,6 @@ class Trouble:
         if self._since is not None:
             log.info("letters leave again, after %.0f s", monotonic() - self._since)
         self._since = self._said = None
-
-
-class Presence:
-    """A worker shows that it is there: `relent status` tells of it, wherever it runs."""
-
-    def __init__(self, house: House) -> None:
-        self._house = house
-        self._name = f"worker/{owner.me()}"
-        self._since: datetime | None = None
-
-    def show(self) -> None:
-        """And whoever is proven dead is not shown any more."""
-        with self._house.store.transaction(self._house.clock.now(), "worker") as ledger:
-            self._since = self._since or ledger.now
-            ledger.watch.sign(
-                self._name,
-                host=socket.gethostname(),
-                pid=os.getpid(),
-                since=f"{self._since:%Y-%m-%dT%H:%M:%SZ}",
-                version=__version__,
-            )
-            names = [sign.name.removeprefix("worker/") for sign in ledger.watch.signs("worker/")]
-            for gone in owner.dead(names):
-                ledger.watch.unsign(f"worker/{gone}")
-
-    def leave(self) -> None:
-        with self._house.store.transaction(self._house.clock.now(), "worker") as ledger:
-            ledger.watch.unsign(self._name)
 
 
 class Beside(ABC):

@@ -1,6 +1,6 @@
 """Honest doubles: for time, and for a mailbox's failure. Everything else in the tests is real."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from engine.events import Event
@@ -35,6 +35,8 @@ class MemoryMailbox:
         self.after_gate: Callable[[Letter], None] = lambda letter: None
         self.knows: Trace = Trace.UNKNOWN
         self.rested = 0
+        self.hears: Callable[[], Sequence[Event]] = lambda: ()
+        self.asked_about: list[str] = []
 
     def send(self, letter: Letter, gate: Gate) -> Sent | Withdrawn:
         self.before_gate(letter)
@@ -46,6 +48,10 @@ class MemoryMailbox:
 
     def find(self, message_id: str) -> Trace:
         return self.knows
+
+    def answers_to(self, letter: Letter, thread_id: str) -> Sequence[Event]:
+        self.asked_about.append(thread_id)
+        return self.hears()
 
     def rest(self) -> None:
         self.rested += 1

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Row,
     Update,
@@ -46,6 +47,7 @@ from engine.states import (
     HoldReason,
     Move,
 )
+from engine.store.drift import nobody_unheard
 from engine.store.lists import Lists
 from engine.store.moves import Desk, Noted, guarded, unless_there
 from engine.store.prepared import Prepared
@@ -102,8 +104,9 @@ def _unsuppressed(keys: int) -> ColumnElement[bool]:
 
 
 @lru_cache(maxsize=256)
-def _gate(keys: int, *, lists: bool) -> Noted:
-    """For readers with so many keys; `lists`: those have been asked, where there are any."""
+def _gate(keys: int, inside: int, *, lists: bool) -> Noted:
+    """For readers with so many keys, so many of whom live here; `lists`: those have been asked, where there are any."""
+    at_home: list[BindParameter[str]] = [bindparam(f"inside_{number}") for number in range(inside)]
 
     def gate(_dialect: str) -> Update:
         return guarded(
@@ -119,6 +122,7 @@ def _gate(keys: int, *, lists: bool) -> Noted:
             draft.c.recalled.is_(None),
             wanted(),
             nobody_brakes(),
+            nobody_unheard(at_home),
             gate_at=bindparam("now"),
             carrier=bindparam("carrier_now"),
         )
@@ -257,19 +261,28 @@ class Drafts:
             those = draft.c.id.in_([each for each, its_end in until.items() if its_end == end])
             self._db.execute(update(draft).where(those, _is(DraftState.CLAIMED)).values(room_until=end))
 
-    def pass_gate(self, claimed: Draft, carrier: str = "", readers: Collection[str] | None = None) -> bool:
+    def pass_gate(
+        self,
+        claimed: Draft,
+        carrier: str = "",
+        readers: Collection[str] | None = None,
+        inside: Collection[str] = (),
+    ) -> bool:
         """The only irrevocable commit. Everything that can forbid a letter is asked once more, here and now.
 
-        `readers`: whom it goes to as it was composed; None: everybody whom the draft names.
+        `readers`: whom it goes to as it was composed; None: everybody whom the draft names. `inside`: those who live here.
         """
         readers = claimed.everybody if readers is None else readers
         if self._db.dialect.name != "sqlite":  # there, whoever writes is alone
             _HOLD_THREAD.rows(self._db, which=claimed.thread_id)
-        return self._pass(claimed, carrier, readers, lists=False) or (
-            self._lists_allow(claimed.inbox_id, readers) and self._pass(claimed, carrier, readers, lists=True)
+        return self._pass(claimed, carrier, readers, inside, lists=False) or (
+            self._lists_allow(claimed.inbox_id, readers)
+            and self._pass(claimed, carrier, readers, inside, lists=True)
         )
 
-    def _pass(self, claimed: Draft, carrier: str, readers: Collection[str], *, lists: bool) -> bool:
+    def _pass(
+        self, claimed: Draft, carrier: str, readers: Collection[str], inside: Collection[str], *, lists: bool
+    ) -> bool:
         keys = sorted({key for address in readers for key in (contact(address), domain(address))})
         given = {
             "mine": claimed.id,
@@ -279,8 +292,9 @@ class Drafts:
             "carrier_now": carrier,
             "now": self._desk.now,
             **{f"key_{number}": key for number, key in enumerate(keys)},
+            **{f"inside_{number}": each for number, each in enumerate(inside)},
         }
-        return _gate(len(keys), lists=lists).happens(self._desk, claimed, given)
+        return _gate(len(keys), len(inside), lists=lists).happens(self._desk, claimed, given)
 
     def _lists_allow(self, inbox_id: str, readers: Collection[str]) -> bool:
         """False also where nobody has said anything: then it was not for the lists that it did not pass."""

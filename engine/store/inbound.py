@@ -2,16 +2,19 @@
 
 from collections.abc import Collection
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from engine.addresses import contact, domain
+from engine.events import Event, Incoming
 from engine.store.moves import Desk
-from engine.store.tables import inbound_event, inbound_message, suppression, tally
+from engine.store.tables import UNMATCHED, inbound_event, inbound_message, suppression, tally
 
 #: Whose events they are, in the book of receipts.
 SOURCE = "agentmail"
 #: Webhooks that were turned away. Of those that nobody believed nothing else is kept.
 REFUSED = "webhooks refused"
+#: Answers that we found by looking, because no webhook had told us.
+MISSED = "answers no webhook told"
 
 
 class Inbound:
@@ -33,6 +36,27 @@ class Inbound:
         )
         return bool(made)
 
+    def knows(self, event: Event, source: str = "agentmail") -> bool:
+        """Was it heard before, under its own name, or as the letter that it tells of?"""
+        told = select(inbound_event.c.event_id).where(
+            inbound_event.c.source == source, inbound_event.c.event_id == event.id
+        )
+        letter = select(inbound_message.c.message_id).where(
+            inbound_message.c.inbox_id == contact(event.inbox_id),
+            inbound_message.c.message_id == event.message_id,
+        )
+        if self._db.scalar(told) is not None:
+            return True
+        return isinstance(event, Incoming) and self._db.scalar(letter) is not None
+
+    def reopen(self, event_id: str) -> bytes | None:
+        """Its bytes, if it was about nobody whom we knew: it may be heard once more, in this transaction."""
+        unknown = inbound_event.c.event_id == event_id, inbound_event.c.verdict == UNMATCHED
+        taken: bytes | None = self._db.scalar(
+            delete(inbound_event).where(*unknown).returning(inbound_event.c.raw)
+        )
+        return None if taken is None else bytes(taken)
+
     def conclude(self, source: str, event_id: str, verdict: str) -> None:
         """What came of it."""
         self._db.execute(
@@ -44,6 +68,9 @@ class Inbound:
     def count(self, name: str, more: int) -> None:
         self._desk.insert_once(tally, name=name, number=0)
         self._db.execute(update(tally).where(tally.c.name == name).values(number=tally.c.number + more))
+
+    def counted(self, name: str) -> int:
+        return self._db.scalar(select(tally.c.number).where(tally.c.name == name)) or 0
 
     def note_message(self, inbox_id: str, message_id: str) -> bool:
         """False: the same mail, under another event's name."""

@@ -10,6 +10,7 @@ from sqlalchemy import (
     ColumnElement,
     Row,
     Select,
+    and_,
     delete,
     distinct,
     func,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     update,
 )
 
+from engine.addresses import CANARYS
 from engine.ids import new_id
 from engine.model import Inbox
 from engine.states import CANCEL, DRAFT_ENDS, STOP, DraftState, StopReason
@@ -66,6 +68,7 @@ class Count:
 _POD = [pod.c[name] for name in Pod.__dataclass_fields__]
 _INBOX = [*(inbox.c[name] for name in Inbox.__dataclass_fields__ if name != "paused"), inbox.c.status]
 _HERE = inbox.c.deleted_at.is_(None)
+_SHOWN = and_(_HERE, inbox.c.id.not_in(CANARYS))
 _MADE: ColumnElement[int] = type_coerce(inbox.c.created_at, BigInteger)
 _POD_MADE: ColumnElement[int] = type_coerce(pod.c.created_at, BigInteger)
 
@@ -126,7 +129,7 @@ class Inboxes:
         self, words: Collection[str], part: Slice, *, pod_id: str | None = None, inbox_id: str | None = None
     ) -> Page[Inbox]:
         """Every one of these words is in its address, or in its name."""
-        query = _within(select(*_INBOX).where(_HERE), pod_id, inbox_id)
+        query = _within(select(*_INBOX).where(_SHOWN), pod_id, inbox_id)
         for word in words:
             piece = word.lower()
             query = query.where(
@@ -143,7 +146,7 @@ class Inboxes:
             if self._db.dialect.name == "sqlite"
             else func.split_part(inbox.c.id, "@", 2)
         )
-        row = self._db.execute(select(func.count(), func.count(distinct(name))).where(_HERE)).one()
+        row = self._db.execute(select(func.count(), func.count(distinct(name))).where(_SHOWN)).one()
         born: datetime = self._db.scalars(select(instance.c.created_at)).one()
         return Count(inboxes=row[0], domains=row[1], created_at=born)
 
@@ -311,7 +314,7 @@ class Inboxes:
     # below everything that speaks of lists as Python does
     def list(self, part: Slice, *, pod_id: str | None = None, inbox_id: str | None = None) -> Page[Inbox]:
         """The newest first, unless the slice says otherwise."""
-        query = _within(select(*_INBOX).where(_HERE), pod_id, inbox_id)
+        query = _within(select(*_INBOX).where(_SHOWN), pod_id, inbox_id)
         return page(self._db, query, _MADE, inbox.c.id, part, read=_inbox)
 
 

@@ -19,6 +19,7 @@ from engine.store.answers import Answers
 from engine.store.arrivals import Arrivals
 from engine.store.diaries import Diaries
 from engine.store.drafts import Drafts
+from engine.store.drift import Drifts
 from engine.store.enrollments import Enrollments
 from engine.store.filing import Filing
 from engine.store.glance import Glance
@@ -29,6 +30,7 @@ from engine.store.letters import Letters
 from engine.store.lineage import Lineage
 from engine.store.lists import Lists
 from engine.store.moves import Desk
+from engine.store.nest import Nest
 from engine.store.outbox import Outbox
 from engine.store.past import Past
 from engine.store.prepared import ask
@@ -101,6 +103,8 @@ class Ledger:
         self.answers = Answers(desk)
         self.glance = Glance(desk)
         self.lineage = Lineage(desk)
+        self.drift = Drifts(desk)
+        self.nest = Nest(desk)
         self.diaries = Diaries(db)
         self.views = Views(db)
         self._db = db

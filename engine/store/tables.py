@@ -73,6 +73,9 @@ _NOT_ENDED = "state NOT IN ('sent', 'cancelled')"
 _WAITING = "state = 'scheduled' OR state = 'held'"  # not IN: SQLite would not know that one of them is enough
 _WAITING_ANYWHERE = _WAITING.replace("state", "(state || '')")
 
+#: What is noted of an event that speaks of nobody whom we know.
+UNMATCHED = "ignored: no conversation of ours"
+
 #: Where an inbox is that nobody put elsewhere. The migration makes it.
 DEFAULT_POD = "pod_default"
 
@@ -327,6 +330,7 @@ message = Table(
     _partial("message_shown", "inbox_id", "timestamp", "message_id", where="hidden IS NULL"),
     Index("message_every", "inbox_id", "timestamp", "message_id"),
     _partial("message_draft", "draft_id", where="draft_id IS NOT NULL"),
+    _partial("message_enrollment", "enrollment_id", where="enrollment_id IS NOT NULL"),
 )
 
 message_label = Table(
@@ -372,6 +376,7 @@ arrival = Table(  # a letter between two inboxes of this house, on its way
     Column("ended_at", UtcDateTime),
     Column("outcome", Text),
     _partial("arrival_due", "next_try_at", where="ended_at IS NULL"),
+    _partial("arrival_open", "inbox_id", "from_inbox", where="ended_at IS NULL"),
 )
 
 idempotency = Table(  # what was asked for under a key, so that it is done once
@@ -535,6 +540,8 @@ inbound_event = Table(  # every receipt, also of what we could not read
     Column("received_at", UtcDateTime, nullable=False),
     Column("verdict", Text, nullable=False),
     Column("raw", LargeBinary, nullable=False),
+    # what was said about nobody whom we know: we may know them yet
+    _partial("inbound_unmatched", "received_at", "event_id", where=f"verdict = '{UNMATCHED}'"),
 )
 
 inbound_message = Table(  # the same mail under another event's name

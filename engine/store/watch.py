@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, delete, func, insert, literal, or_, select, update
 
 from engine.store.moves import Desk
-from engine.store.tables import UtcDateTime, audit, instance, sign
+from engine.store.tables import UtcDateTime, audit, draft, inbox, instance, sign
+
+_TURN = "turn/"
+_RELEASED = "released"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +76,24 @@ class Watch:
         put_on = update(instance).where(instance.c.id == 1, free).values(braked_at=since, braked_why=why)
         return self._noted("brake", why, bool(self._db.execute(put_on.returning(instance.c.id)).all()))
 
-    def release(self, why: str) -> bool:
-        """False: nobody stood on it."""
+    def release(self, why: str, *, only: str = "") -> bool:
+        """False: nobody stood on it; or nobody whose reason begins so."""
         held = instance.c.id == 1, instance.c.braked_at.is_not(None)
-        taken_off = update(instance).where(*held).values(braked_at=None, braked_why=None)
-        return self._noted("release", why, bool(self._db.execute(taken_off.returning(instance.c.id)).all()))
+        theirs = instance.c.braked_why.startswith(only, autoescape=True)
+        taken_off = update(instance).where(*held, theirs).values(braked_at=None, braked_why=None)
+        done = bool(self._db.execute(taken_off.returning(instance.c.id)).all())
+        if done:
+            self.sign(_RELEASED, why=why)
+        return self._noted("release", why, done)
 
     def braked(self) -> Brake | None:
         row = self._db.execute(select(instance.c.braked_why, instance.c.braked_at)).one()
         return None if row.braked_at is None else Brake(row.braked_why, row.braked_at)
+
+    def released_at(self) -> datetime | None:
+        """When somebody last said that it may go on. What was known before then was known to them."""
+        found: datetime | None = self._db.scalar(select(sign.c.at).where(sign.c.name == _RELEASED))
+        return found
 
     def _noted(self, what: str, why: str, done: bool) -> bool:
         if done:
@@ -100,6 +112,25 @@ class Watch:
     def use(self, ration: Ration, letters: int) -> None:
         used = ration.used_until + letters * ration.each
         self._db.execute(update(sign).where(sign.c.name == _RATION).values(at=used))
+
+    # --- does anything leave? ---
+
+    def first_letter_after(self, moment: datetime, *, but_not_by: str) -> datetime | None:
+        """When the first of them left; an inbox after the other, because so their index has it."""
+        left = (
+            select(draft.c.gate_at)
+            .where(
+                draft.c.inbox_id == inbox.c.id,
+                draft.c.gate_at.is_not(None),
+                draft.c.gate_at > moment,
+                draft.c.carrier != but_not_by,
+            )
+            .order_by(draft.c.gate_at)
+            .limit(1)
+            .scalar_subquery()
+        )
+        first: datetime | None = self._db.scalar(select(func.min(left)).select_from(inbox))
+        return first
 
     # --- which database is this? ---
 
@@ -122,5 +153,26 @@ class Watch:
         found = select(sign).where(sign.c.name.startswith(beginning, autoescape=True)).order_by(sign.c.name)
         return [Sign(row.name, row.at, row.says) for row in self._db.execute(found)]
 
+    def last(self, name: str, *, to_change: bool = False) -> Sign | None:
+        """This one alone. `to_change`: nobody else gives it until this transaction is over."""
+        found = select(sign).where(sign.c.name == name)
+        row = self._db.execute(found.with_for_update() if to_change else found).one_or_none()
+        return None if row is None else Sign(row.name, row.at, row.says)
+
     def unsign(self, name: str) -> None:
         self._db.execute(delete(sign).where(sign.c.name == name))
+
+    def fade(self, beginning: str, before: datetime) -> None:
+        """Of whoever has given none for so long nobody needs to know any more."""
+        old = sign.c.name.startswith(beginning, autoescape=True), sign.c.at < before
+        self._db.execute(delete(sign).where(*old))
+
+    def turn(self, what: str, every: timedelta) -> bool:
+        """Is it time for this once more? Of many who ask, one hears yes."""
+        now, name = self._desk.now, _TURN + what
+        if self._desk.insert_once(sign, name=name, at=now, says={}):
+            return True
+        # a clock that was set back must not make everybody wait for the hour that it showed
+        due = or_(sign.c.at <= now - every, sign.c.at > now + every)
+        taken = update(sign).where(sign.c.name == name, due).values(at=now)
+        return bool(self._db.execute(taken.returning(sign.c.name)).all())

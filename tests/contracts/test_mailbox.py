@@ -112,3 +112,15 @@ def test_what_does_not_concern_us_is_nothing_and_what_cannot_be_read_is_told(can
     assert candidate.mailbox.read(b'{"event_type":"domain.verified","event_id":"e"}', "msg_1") is None
     with pytest.raises(UnreadableEvent):
         candidate.mailbox.read(b"not json", "msg_1")
+
+
+def test_whoever_is_asked_what_came_in_says_so_or_nothing_and_never_in_vain(candidate):
+    """In mid-send, too: the connection of the letter is open meanwhile."""
+    said = []
+
+    def gate() -> bool:
+        said.append(list(candidate.mailbox.answers_to(LETTER, "thr_1")))
+        return True
+
+    assert isinstance(candidate.mailbox.send(LETTER, gate), Sent)
+    assert said == [[]]

@@ -13,19 +13,13 @@ PACKAGES = {"engine", "relent"} | WINGS
 
 #: Rooms of the ground floor, by floor. A room may import what lies below it, and never its own floor.
 FLOORS = {
-    13: {"engine.scribe"},
-    12: {
-        "engine.moving",
-        "engine.errands",
-        "engine.dispatch",
-        "engine.post",
-        "engine.receive",
-        "engine.chorus",
-    },
+    14: {"engine.dispatch", "engine.post"},
+    13: {"engine.scribe", "engine.carry", "engine.reconcile", "engine.canary"},
+    12: {"engine.moving", "engine.errands", "engine.receive", "engine.heed", "engine.chorus"},
     11: {
         "engine.enroll",
         "engine.approve",
-        "engine.carry",
+        "engine.vigil",
         "engine.write",
         "engine.shelve",
         "engine.inboxes",

@@ -20,3 +20,16 @@ def upgrade() -> None:
         sa.Column("says", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("name", name="sign_pk"),
     )
+    _partial_index("message_enrollment", "message", ["enrollment_id"], "enrollment_id IS NOT NULL")
+    _partial_index("arrival_open", "arrival", ["inbox_id", "from_inbox"], "ended_at IS NULL")
+    _partial_index(
+        "inbound_unmatched",
+        "inbound_event",
+        ["received_at", "event_id"],
+        "verdict = 'ignored: no conversation of ours'",
+    )
+
+
+def _partial_index(name: str, table: str, columns: list[str], where: str) -> None:
+    rows = sa.text(where)
+    op.create_index(name, table, columns, sqlite_where=rows, postgresql_where=rows)
