@@ -250,9 +250,7 @@ def serve(
     config: ConfigFile = None,
 ) -> None:
     """Listen for answers, and send what is due: one process, nothing else needed."""
-    settings = _observed(context, config)
-    with drawing(settings.traces.endpoint):
-        listen(settings, host=host, port=port, workers=workers)
+    listen(_observed(context, config), host=host, port=port, workers=workers)
 
 
 @app.command()

@@ -14,6 +14,7 @@ from relent.guard import warn
 from relent.listen import listen
 from relent.logs import is_plain
 from relent.metrics import counting_together
+from relent.traces import drawing
 from relent.web import create_app
 
 log = logging.getLogger("relent.serve")
@@ -56,7 +57,8 @@ def _opened(config: Config) -> Iterator[House]:
     house = assemble(config)
     try:
         check_listening(house)
-        yield house
+        with drawing(config.traces.endpoint):
+            yield house
     finally:
         house.store.close()
 

@@ -27,9 +27,9 @@ def test_a_script_hears_what_is_due_who_sends_what_brakes_and_what_drifts(folder
     assert (status["due"], status["in_flight"], status["uncertain"]) == (1, 0, 0)
     assert status["braked"]["why"] == "the canary is silent"
     assert status["braked"]["since"].endswith("Z")
-    assert status["drift"] == {"labels": 2, "letters": 0}
+    assert status["drift"].items() >= {"labels": 2, "letters": 0}.items()
     [worker] = status["workers"]
-    assert set(worker) == {"host", "pid", "since", "version", "seen_at"}
+    assert set(worker) >= {"host", "pid", "since", "version", "seen_at"}
     assert worker["seen_at"].endswith("Z")
 
 
