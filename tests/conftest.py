@@ -3,7 +3,7 @@
 import os
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -139,6 +139,19 @@ def door(house: House) -> Iterator[TestClient]:
     """The server, without a worker: the test itself moves things on."""
     with TestClient(create_app(house, with_worker=False), raise_server_exceptions=False) as client:
         yield client
+
+
+@pytest.fixture
+def counted(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """What a proof has gone through is told at the end, whichever process it ran in."""
+    return lambda line: record_property("counted", line)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    passed = terminalreporter.getreports("passed")
+    for name, line in (each for report in passed for each in report.user_properties):
+        if name == "counted" and (line := str(line)):
+            terminalreporter.write_line(line)
 
 
 def pytest_report_header() -> str:
