@@ -43,9 +43,7 @@ def _recover(*, store: Store, mailbox: Mailbox, clock: Clock, pace: Pace) -> Rec
         gone = owner.dead(ledger.drafts.owners())
         freed = ledger.drafts.free_abandoned(gone)
         doubted = ledger.drafts.doubt_abandoned(gone, fence=pace.fence)
-        going = (
-            ledger.watch.braked() is None
-        )  # else nothing leaves in any case, and perhaps the clock is wrong
+        going = ledger.watch.braked() is None  # else nothing leaves anyway, and perhaps the clock is wrong
         woken = ledger.drafts.wake() if going else ()
         late = ledger.drafts.hold_late(pace.max_lateness) if going else ()
         doubtful = ledger.drafts.doubtful()

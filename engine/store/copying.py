@@ -5,8 +5,8 @@ Either everything is there afterwards, equal by counts and hashes, or the other 
 
 import hashlib
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -48,7 +48,7 @@ _OF_THIS_PLACE = (HOME, MOVED)  # signs that speak of where they stand
 _WIDTH = 128
 
 
-Rows = Sequence[Sequence[Any]]
+Rows = list[tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,10 +163,11 @@ def _tables() -> list[Table]:
 
 def _carry(table: Table, here: Connection, there: Connection, progress: Progress) -> Sum:
     found, into = Sum(), _into(table, there)
-    for rows in _rows(table, here):
-        into(rows)
-        found = found.plus(rows)
-        progress(table.name, len(rows))
+    with closing(_rows(table, here)) as batches:
+        for rows in batches:
+            into(rows)
+            found = found.plus(rows)
+            progress(table.name, len(rows))
     return found
 
 
@@ -177,7 +178,7 @@ def _into(table: Table, db: Connection) -> Callable[[Rows], None]:
     if db.dialect.name == "sqlite":
         gaps = ", ".join("?" for _ in table.c)
         statement = f"INSERT INTO {quote(table.name)} ({names}) VALUES ({gaps})"  # noqa: S608 - names of ours
-        return lambda rows: _ignored(db.exec_driver_sql(statement, list(rows)))
+        return lambda rows: _ignored(db.exec_driver_sql(statement, rows))
 
     def pour(rows: Rows) -> None:
         driver: Any = db.connection.driver_connection
@@ -197,23 +198,25 @@ def _ignored(_: object) -> None:
 
 def _read(table: Table, db: Connection, progress: Progress) -> Sum:
     found = Sum()
-    for rows in _rows(table, db):
-        found = found.plus(rows)
-        progress(table.name, len(rows))
+    with closing(_rows(table, db)) as batches:
+        for rows in batches:
+            found = found.plus(rows)
+            progress(table.name, len(rows))
     return found
 
 
-def _rows(table: Table, db: Connection) -> Iterator[Rows]:
+def _rows(table: Table, db: Connection) -> Generator[Rows]:
     """As plain values: numbers, texts, bytes. JSON stays the text that it is, so that not a blank of it changes."""
     heavy = any(isinstance(column.type, LargeBinary) for column in table.c)
     query = select(*(_asked(column, db) for column in table.c))
     if table is sign:
         query = query.where(_plain(sign).c.name.not_in(_OF_THIS_PLACE))
-    found = db.execute(query.execution_options(yield_per=_FILES_AT_ONCE if heavy else _AT_ONCE))
-    for rows in found.partitions():
-        yield [
-            tuple(bytes(value) if isinstance(value, memoryview) else value for value in row) for row in rows
-        ]
+    size = _FILES_AT_ONCE if heavy else _AT_ONCE
+    with db.execute(
+        query.execution_options(yield_per=size)
+    ) as found:  # whoever breaks off leaves no cursor behind
+        for rows in found.partitions():
+            yield [tuple(map(_as_bytes, row)) for row in rows] if heavy else list(map(tuple, rows))
 
 
 def _asked(column: Column[Any], db: Connection) -> ColumnElement[Any]:
@@ -238,8 +241,8 @@ def _as_bytes(value: Any) -> Any:
     return bytes(value) if isinstance(value, memoryview) else value
 
 
-def _hash(row: Sequence[Any]) -> int:
-    said = repr(tuple(row))
+def _hash(row: tuple[Any, ...]) -> int:
+    said = repr(row)
     return int.from_bytes(
         hashlib.sha256(said.encode("utf-8", "surrogatepass")).digest()[: _WIDTH // 8], "big"
     )

@@ -1,0 +1,300 @@
+"""`relent migrate --to`: everything into another database, equal to the last byte; and only one of the two sends."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, inspect, make_url, select, text
+from starlette.testclient import TestClient
+
+from engine.dispatch import dispatch_due
+from engine.errors import Busy, Refused, Unavailable
+from engine.model import Pace
+from engine.moving import move, refuse_what_has_moved, rehearse
+from engine.react import react
+from engine.safe import arrive, resume
+from engine.store import Store, migrate_url, open_store
+from engine.store.connect import connect
+from engine.store.tables import metadata
+from engine.witness import StateFile
+from relent.web import create_app
+from tests.makers import IDA, enrolled, open_thread, pending, people, received, reply, signed
+
+DAY = timedelta(days=1)
+TOM = "tom@harbour.example"
+SOON = Pace(gate_deadline=timedelta(milliseconds=20))
+OUTSIDE = {"instance", "sign"}  # which speak of the place
+
+
+@contextmanager
+def _new_database(url: str, name: str = "other") -> Iterator[str]:
+    server = make_url(url).set(drivername="postgresql+psycopg")
+    administrator = create_engine(server, isolation_level="AUTOCOMMIT")
+    try:
+        with administrator.connect() as db:
+            db.execute(text(f"CREATE DATABASE {name}"))
+        yield server.set(database=name).render_as_string(hide_password=False)
+    finally:
+        with administrator.connect() as db:
+            db.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+        administrator.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def target(request, postgres_url, tmp_path) -> Iterator[str]:
+    """Where nothing is yet."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'other.db'}"
+        return
+    with _new_database(postgres_url) as url:
+        yield url
+
+
+@pytest.fixture
+def filled(store, clock, mailbox, pace) -> Store:
+    """Ida has answered, Tom has had one letter; and there is something of every kind of value."""
+    for email in (IDA, TOM):
+        enrolled(store, clock.now(), email, first_name="Jürgen 🙂 \\ \" ' \t")
+    list(dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=pace))
+    [ida] = [one for one in people(store, clock.now()) if one["email"] == IDA]
+    react(reply(ida["thread_id"]), b"\x00\xff raw", store=store, clock=clock, pace=pace)
+    with store.transaction(clock.now(), "a test") as ledger:
+        ledger.drafts.keep_files({"sha": bytes(range(256)) * 100})
+        ledger.inbound.suppress("eva@eva.example", "asked for it")
+        ledger.inbound.count("refused", 7)
+    return store
+
+
+@pytest.fixture
+def moves(store, clock, tmp_path):
+    def go(to: str, *, keep: bool = False, progress=lambda table, rows: None):
+        return move(
+            to,
+            keep=keep,
+            by="kim",
+            witness=StateFile(tmp_path, "relent.db.state"),
+            store=store,
+            clock=clock,
+            pace=SOON,
+            progress=progress,
+        )
+
+    yield go
+    with store.transaction(clock.now(), "a test") as ledger:  # others live here after us
+        ledger.lineage.reopen()
+
+
+def _everything(store: Store) -> dict[str, list[tuple[Any, ...]]]:
+    with store.database.connect() as db:
+        return {
+            table.name: sorted(db.execute(select(table)).all(), key=repr)
+            for table in metadata.sorted_tables
+            if table.name not in OUTSIDE
+        }
+
+
+def _tables(url: str) -> list[str]:
+    database = connect(url)
+    with database.connect() as db:
+        found = inspect(db).get_table_names()
+    database.dispose()
+    return found
+
+
+def _brake(_store: Store, clock) -> str | None:
+    with _store.reading(clock.now()) as ledger:
+        brake = ledger.watch.braked()
+    return brake and brake.why
+
+
+def test_everything_arrives_and_goes_on_as_if_nothing_had_happened(
+    filled, moves, target, clock, mailbox, pace
+):
+    before = _everything(filled)
+    moved = moves(target)
+
+    assert all(each.equal for each in moved.tables)
+    assert {each.table for each in moved.tables} == {table.name for table in metadata.sorted_tables} - {
+        "instance"
+    }
+    there = open_store(target)
+    after = _everything(there)
+    log = after.pop("audit")
+    assert after == {name: rows for name, rows in before.items() if name != "audit"}
+    assert set(before["audit"]) <= set(log)
+    with filled.reading(clock.now()) as here, there.reading(clock.now()) as elsewhere:
+        assert here.instance_key() == elsewhere.instance_key()
+        assert here.watch.boot() != elsewhere.watch.boot()
+
+    clock.pass_(3 * DAY)
+    outcomes = list(dispatch_due(store=there, mailbox=mailbox, clock=clock, pace=pace))
+    assert [letter.to for letter in mailbox.sent[2:]] == [TOM]
+    assert len(outcomes) == 1
+    with there.database.connect() as db:
+        numbers = list(db.scalars(text("SELECT seq FROM audit ORDER BY seq")))
+    assert len(set(numbers)) == len(numbers)
+    assert numbers[-1] > max(line.seq for line in log)
+    there.close()
+
+
+def test_the_old_one_sends_nothing_and_acknowledges_nothing_any_more(
+    filled, moves, target, clock, mailbox, pace, house
+):
+    thread_id = open_thread(filled, clock.now())
+    with TestClient(create_app(house, with_worker=False)) as door:
+        moves(target)
+        clock.pass_(3 * DAY)
+        assert list(dispatch_due(store=filled, mailbox=mailbox, clock=clock, pace=pace)) == []
+        answer = door.post("/webhooks/agentmail", **signed(received(thread_id), clock.now()))
+        assert answer.status_code == 503
+    assert _brake(filled, clock).startswith("moved to ")
+    with pytest.raises(Unavailable, match=r"name that in database\.url"):
+        refuse_what_has_moved(filled, clock)
+
+
+def test_a_state_file_of_the_house_is_at_home_in_both(filled, moves, target, clock, tmp_path):
+    """And who moves back again, into a file of the same name, is not taken for a restored backup."""
+    witness = StateFile(tmp_path, "relent.db.state")
+    assert arrive(witness, store=filled, clock=clock)
+    moves(target)
+    there = open_store(target)
+    assert arrive(witness, store=there, clock=clock)
+    assert _brake(there, clock) is None
+    there.close()
+
+
+@pytest.mark.parametrize("when", ["draft", "audit"])
+def test_a_move_that_breaks_off_leaves_nothing_there_and_everything_here(
+    filled, moves, target, clock, mailbox, pace, house, when
+):
+    def breaks(table: str, rows: int) -> None:
+        if table == when:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        moves(target, progress=breaks)
+    assert _tables(target) == []
+    thread_id = open_thread(filled, clock.now())
+    with TestClient(create_app(house, with_worker=False)) as door:
+        assert door.post("/webhooks/agentmail", **signed(received(thread_id), clock.now())).status_code == 204
+    clock.pass_(3 * DAY)
+    list(dispatch_due(store=filled, mailbox=mailbox, clock=clock, pace=pace))
+    assert [letter.to for letter in mailbox.sent[2:]] == [TOM]
+    moves(target)
+
+
+def test_a_move_that_was_killed_can_be_done_again_or_given_up(filled, moves, target, clock, tmp_path):
+    with filled.transaction(clock.now(), "kim") as ledger:  # as far as it came
+        ledger.watch.brake("moved to elsewhere", firmly=True)
+        ledger.lineage.close("elsewhere", None)
+    moves(target)
+    released = resume(StateFile(tmp_path, "relent.db.state"), by="kim", store=filled, clock=clock)
+    assert released.doubt.startswith("everything was moved to")
+    refuse_what_has_moved(filled, clock)
+    enrolled(filled, clock.now(), "per@nordic.example")
+
+
+def test_what_does_not_arrive_as_it_left_is_not_kept(filled, moves, target, clock, monkeypatch):
+    monkeypatch.setattr("engine.store.copying._into", lambda table, db: lambda rows: None)
+    with pytest.raises(Unavailable, match="is not what left: nothing was kept there"):
+        moves(target)
+    assert _tables(target) == []
+    assert _brake(filled, clock) is None
+
+
+def test_a_copy_to_look_at_is_braked_and_the_house_goes_on(filled, moves, target, clock, mailbox, pace):
+    assert not moves(target, keep=True).braked
+    there = open_store(target)
+    clock.pass_(3 * DAY)
+    assert list(dispatch_due(store=there, mailbox=mailbox, clock=clock, pace=pace)) == []
+    assert _brake(there, clock).startswith("a copy of ")
+    there.close()
+    list(dispatch_due(store=filled, mailbox=mailbox, clock=clock, pace=pace))
+    assert [letter.to for letter in mailbox.sent[2:]] == [TOM]
+
+
+def test_a_rehearsal_writes_nothing(filled, target, clock):
+    found = rehearse(target, store=filled, progress=lambda table, rows: None)
+    assert found.rows > 20
+    assert _tables(target) == []
+    assert _brake(filled, clock) is None
+
+
+def test_a_brake_moves_along(filled, moves, target, clock):
+    with filled.transaction(clock.now(), "kim") as ledger:
+        ledger.watch.brake("by hand: for the night")
+    moves(target)
+    there = open_store(target)
+    assert _brake(there, clock) == "by hand: for the night"
+    there.close()
+
+
+def test_a_database_that_has_its_tables_and_nothing_else_is_empty(filled, moves, target):
+    migrate_url(target)
+    moves(target)
+
+
+def test_where_somebody_is_at_home_already_nothing_is_moved_to(filled, moves, target, clock):
+    other = open_store(target)
+    enrolled(other, clock.now(), "eva@eva.example")
+    with pytest.raises(Unavailable, match="is not empty, there are rows in"):
+        moves(target)
+    assert [one["email"] for one in people(other, clock.now())] == ["eva@eva.example"]
+    other.close()
+    assert _brake(filled, clock) is None
+
+
+def test_into_itself_nothing_is_moved(filled, moves, database_url):
+    with pytest.raises(Refused, match="is this very database"):
+        moves(database_url)
+
+
+def test_whoever_is_not_believed_is_not_moved(filled, moves, target, clock, tmp_path):
+    """Or nobody could tell any more that it was restored."""
+    witness = StateFile(tmp_path, "relent.db.state")
+    memory = arrive(witness, store=filled, clock=clock)
+    with filled.transaction(clock.now(), "a test") as ledger:
+        ledger.watch.reboot("another life")
+    assert memory
+    with pytest.raises(Refused, match="First `relent resume --all`"):
+        moves(target)
+
+
+def test_a_letter_in_the_air_is_waited_for(filled, moves, target, clock, mailbox, pace, monkeypatch):
+    monkeypatch.setattr("engine.moving._PATIENCE", 0.2)
+    told = []
+
+    def while_it_leaves(letter) -> None:
+        with pytest.raises(Busy) as caught:
+            moves(target)
+        told.append(str(caught.value))
+
+    mailbox.after_gate = while_it_leaves
+    clock.pass_(3 * DAY)
+    list(dispatch_due(store=filled, mailbox=mailbox, clock=clock, pace=pace))
+    assert told == ["1 letters are just leaving, and their fate is not known yet: try again in a minute"]
+    assert _brake(filled, clock) is None
+    assert {draft["state"] for draft in pending(filled, clock.now())} == {"scheduled"}
+
+
+def test_what_a_server_cannot_keep_is_told_in_words(empty_sqlite, postgres_url, clock, tmp_path):
+    path = tmp_path / "here.db"
+    path.write_bytes(Path(empty_sqlite).read_bytes())
+    store = open_store(f"sqlite:///{path}")
+    with store.transaction(clock.now(), "a test") as ledger:
+        ledger.inbound.suppress("eva@eva.example", "a NUL: \x00")
+    with _new_database(postgres_url) as url, pytest.raises(Unavailable, match="0x00"):
+        move(
+            url,
+            by="kim",
+            witness=StateFile(tmp_path, "x"),
+            store=store,
+            clock=clock,
+            pace=SOON,
+            progress=lambda table, rows: None,
+        )
+    assert _brake(store, clock) is None
+    store.close()
