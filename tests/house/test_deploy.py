@@ -4,6 +4,7 @@ import configparser
 import hashlib
 import re
 import shlex
+import shutil
 import threading
 import time
 import tomllib
@@ -139,6 +140,12 @@ def test_both_units_are_shut_in_alike():
 
 
 # --- what a Relent may do in Redis ---
+
+
+@pytest.fixture
+def database_url(tmp_path: Path, empty_sqlite: Path) -> str:
+    """Which one it is has nothing to do with it."""
+    return f"sqlite:///{shutil.copy(empty_sqlite, tmp_path / 'relent.db')}"
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """`relent serve --workers N`: several processes, one port, and nobody left behind."""
 
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -18,6 +19,12 @@ from tests.relent.processes import SEQUENCE, Folder
 @pytest.fixture
 def folder(tmp_path: Path, database_url: str) -> Folder:
     return Folder(tmp_path, database_url)
+
+
+@pytest.fixture
+def anywhere(tmp_path: Path, empty_sqlite: Path) -> Folder:
+    """For what has nothing to do with a database."""
+    return Folder(tmp_path, f"sqlite:///{shutil.copy(empty_sqlite, tmp_path / 'relent.db')}")
 
 
 @contextmanager
@@ -61,21 +68,21 @@ def test_several_answer_at_one_port_and_who_dies_is_replaced(folder):
     assert "Traceback" not in log
 
 
-def test_when_the_one_that_sees_to_them_is_killed_they_end(folder):
-    with _serving(folder, 2) as seen_to:
-        left = folder.wait_for(lambda: len(_crew(seen_to)) == 2 and _crew(seen_to))
+def test_when_the_one_that_sees_to_them_is_killed_they_end(anywhere):
+    with _serving(anywhere, 2) as seen_to:
+        left = anywhere.wait_for(lambda: len(_crew(seen_to)) == 2 and _crew(seen_to))
         seen_to.kill()
         assert psutil.wait_procs(left, 30)[1] == []
-    assert folder.get("/healthz") is None
+    assert anywhere.get("/healthz") is None
 
 
-def test_what_is_wrong_is_told_once_and_ends_it(folder):
-    assert folder.run("serve", "--workers", "0", code=2)
-    folder.environment["RELENT_WEBHOOKS__SECRETS"] = "short"
-    told = folder.run("serve", "--workers", "3", code=2)
+def test_what_is_wrong_is_told_once_and_ends_it(anywhere):
+    assert anywhere.run("serve", "--workers", "0", code=2)
+    anywhere.environment["RELENT_WEBHOOKS__SECRETS"] = "short"
+    told = anywhere.run("serve", "--workers", "3", code=2)
     assert told.count("webhooks.secrets") == 1
-    folder.environment = {"RELENT_SERVER__HOST": "203.0.113.7"}
-    assert "could not listen" in folder.run("serve", "--workers", "2", code=1)
+    anywhere.environment = {"RELENT_SERVER__HOST": "203.0.113.7"}
+    assert "could not listen" in anywhere.run("serve", "--workers", "2", code=1)
 
 
 def test_who_falls_again_and_again_is_given_ever_more_time(monkeypatch, caplog):
