@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from engine.store import HEAD
 from tests.relent.processes import Folder
 
 PEOPLE = """\
