@@ -68,6 +68,13 @@ class Refusals:
             self.number -= written_down
 
 
+class Answers:
+    """How long the first of those has waited whose answers are not written down yet. Nobody listens here: they wait elsewhere."""
+
+    def __init__(self) -> None:
+        self.behind: Callable[[], float] = lambda: 0.0
+
+
 #: What is told to others, as bytes.
 render_telling: Render = render
 
@@ -85,6 +92,7 @@ class House:
     meters: Meters = field(default_factory=Meters)
     redis_answers: Callable[[], bool] | None = None  #: None: there is none
     ears: Ears = field(default_factory=Ears)
+    answers: Answers = field(default_factory=Answers)
     render: Render = render_telling
     beside: tuple[Mailbox, ...] = ()  #: more lines out, for a worker who has many letters
     lend: Lend | None = None  #: a mailbox for what somebody waits for; None: the usual one

@@ -122,6 +122,7 @@ class Hook:
                 told=house.meters.reacted,
             )
         )
+        house.answers.behind = self._receiver.behind
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = perf_counter()

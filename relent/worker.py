@@ -37,6 +37,7 @@ log = logging.getLogger("relent.worker")
 
 _POLL = 1.0  # a letter that another process made is found within this
 _SOON = 0.05
+_TOO_FAR_BEHIND = 5.0  #: seconds
 _SAY_AGAIN_AFTER = 60.0
 _LONGEST_GOODBYE = 30.0
 _RECOVER_EVERY = timedelta(seconds=5)
@@ -126,8 +127,11 @@ class Worker:
         return 0
 
     def _send_a_batch(self) -> list[Outcome]:
-        """Unless these hands are full with what somebody hinted at."""
+        """Unless these hands are full with what somebody hinted at, or people have answered who are not heard yet."""
         self._look()
+        if (behind := self._house.answers.behind()) > _TOO_FAR_BEHIND:
+            log.warning("nothing is sent: answers wait for %.0f s to be written down", behind)
+            return []
         if not self._hands.acquire(blocking=False):
             return []
         try:

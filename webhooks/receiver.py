@@ -95,6 +95,10 @@ class Receiver:
                 wait_for_what_is_in_the_air, heard, store=means.store, clock=means.clock, pace=means.pace
             )
 
+    def behind(self) -> float:
+        """For how many seconds the first of those has waited who are not written down yet."""
+        return self._scribe.behind()
+
     def close(self) -> None:
         """Whoever has been heard is still written down."""
         self._scribe.close()

@@ -83,3 +83,13 @@ def test_refusals_are_counted_also_when_the_database_was_away_for_a_while(house,
 
 def _away(*_):
     raise OperationalError("INSERT", {}, Exception("the database is away"))
+
+
+def test_nothing_is_sent_while_people_have_answered_who_are_not_heard_yet(house, store, clock):
+    enrolled(store, clock.now())
+    house.answers.behind = lambda: 6.0
+    worker = Worker(house)
+
+    assert worker.tick() == []
+    house.answers.behind = lambda: 0.0
+    assert len(worker.tick()) == 1
