@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from bench import commits, load
-from bench.databases import NAMES, Databases, Servers, lent
+from bench.databases import NAMES, Databases, lent
 from bench.figures import Figures
 from bench.people import KINDS, Kind, People, Person, StillComing, answers, check, count_cancelled, people
 from bench.servers import KEY, Running, relent, yardstick
@@ -63,14 +63,14 @@ def add_flags(words: argparse.ArgumentParser) -> None:
     )
 
 
-def run(chosen: argparse.Namespace, servers: Servers) -> Figures:
+def run(chosen: argparse.Namespace) -> Figures:
     if chosen.quick:
         chosen.rounds, chosen.requests, chosen.seconds = 1, 600, 1
     figures = Figures("webhook", f"{chosen.rounds} rounds of {chosen.requests:,} replies")
     print(f"sent by {load.who()}, over {load.CONNECTIONS} connections; medians of {chosen.rounds} rounds\n")
     with ExitStack() as stack:
         bare = {each: stack.enter_context(yardstick(each)) for each in _yardsticks(chosen)}
-        for name, databases in servers.opened(chosen.only):
+        for name, databases in chosen.servers.opened(chosen.only):
             _note(_Bench(databases, bare, chosen).rounds(), name, figures)
     figures.tell()
     return figures
