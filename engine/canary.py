@@ -36,6 +36,7 @@ OURS = "canary: "
 
 _BY = "the canary"
 _POLL = 0.01
+_SHORTLY, _A_MOMENT = 0.1, 5.0
 _NEXT_LETTER = 30.0  #: seconds that whoever sends gets for the first letter; there may be a queue
 _SO_OFTEN = 2  #: in a row: once may be an accident
 _KEPT = 50
@@ -89,7 +90,7 @@ def fly(
 ) -> Flight | None:
     """Once, and nothing of it stays but what was measured. None: somebody wants us to stop, or she is still on her way."""
     enough = enough or Event()
-    if not _clear(store, clock):
+    if not _clear(store, clock, enough):
         return None
     try:
         enrollment_id = _take_off(store, clock)
@@ -100,7 +101,7 @@ def fly(
             enrollment_id, sent_after, knock=knock, read=read, store=store, clock=clock, limit=limit
         )
     finally:
-        _clear(store, clock)
+        _clear(store, clock, enough)
 
 
 def judge(flight: Flight, *, limit: timedelta, store: Store, clock: Clock) -> str | None:
@@ -162,9 +163,15 @@ def _told(flight: Flight, before: Mapping[str, Any], in_time: bool, failures: in
 # --- one flight ---
 
 
-def _clear(store: Store, clock: Clock) -> bool:
-    with store.transaction(clock.now(), _BY) as ledger:
-        return ledger.nest.clear()
+def _clear(store: Store, clock: Clock, enough: Event) -> bool:
+    """Whoever has a letter of hers in hand gets a moment to put it down."""
+    begun = monotonic()
+    while True:
+        with store.transaction(clock.now(), _BY) as ledger:
+            if ledger.nest.clear():
+                return True
+        if monotonic() - begun > _A_MOMENT or enough.wait(_SHORTLY):
+            return False
 
 
 def _take_off(store: Store, clock: Clock) -> str:

@@ -1,6 +1,6 @@
 """The canary's nest: every row that is hers, so that none of them stays."""
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, delete, select
 
 from engine.addresses import CANARY
 from engine.states import IN_HAND
@@ -28,15 +28,16 @@ class Nest:
         self._db = desk.db
 
     def clear(self) -> bool:
-        """False: a letter of hers is in somebody's hands. Then all of it stays, until the next time."""
-        lives = list(self._db.scalars(select(enrollment.c.id).where(enrollment.c.inbox_id == CANARY)))
-        hers = select(thread.c.id).where(thread.c.enrollment_id.in_(lives)).order_by(thread.c.id)
-        threads = list(self._db.scalars(hers.with_for_update()))
-        held = select(draft.c.id).where(draft.c.inbox_id == CANARY, draft.c.state.in_(sorted(IN_HAND)))
-        if self._db.scalar(held.limit(1)) is not None:
+        """False: somebody has a row of hers in hand. Then all of it stays, until the next time; nobody waits for her."""
+        lives = self._locked(enrollment.c.id, enrollment.c.inbox_id == CANARY)
+        threads = self._locked(thread.c.id, thread.c.enrollment_id.in_(lives or ()))
+        drafts = self._locked(draft.c.id, draft.c.inbox_id == CANARY)
+        if lives is None or threads is None or drafts is None:
+            return False
+        flying = select(draft.c.id).where(draft.c.id.in_(drafts), draft.c.state.in_(sorted(IN_HAND)))
+        if self._db.scalar(flying.limit(1)) is not None:
             return False
         events = [f"{EVENT}{thread_id}" for thread_id in threads]
-        drafts = select(draft.c.id).where(draft.c.inbox_id == CANARY)
         for rows in (
             delete(inbound_event).where(inbound_event.c.event_id.in_(events)),
             delete(inbound_message).where(inbound_message.c.inbox_id == CANARY),
@@ -50,3 +51,10 @@ class Nest:
         ):
             self._db.execute(rows)
         return True
+
+    def _locked(self, name: ColumnElement[str], *hers: ColumnElement[bool]) -> list[str] | None:
+        """All of them, or None: whoever holds one of them may want the next one that we would take."""
+        there = set(self._db.scalars(select(name).where(*hers)))
+        free = select(name).where(*hers).order_by(name).with_for_update(skip_locked=True)
+        locked = list(self._db.scalars(free))
+        return locked if set(locked) == there else None
