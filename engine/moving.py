@@ -15,7 +15,7 @@ from engine.errors import Busy, Refused, Unavailable
 from engine.model import Pace
 from engine.safe import doubt_of
 from engine.seams import Clock
-from engine.store import Copied, Ledger, Progress, Store, copying
+from engine.store import Copied, Ledger, Progress, Store, copying, database_file
 from engine.witness import Witness
 
 _PATIENCE = 30.0
@@ -52,9 +52,7 @@ def move(
     with copying.opened(to) as target:
         there = target.url.render_as_string()
         _refuse_what_is_doubtful(witness, store, clock)
-        if copying.same(store.database, target):
-            raise Refused(f"{there} is this very database, or a copy of it: name one that is empty")
-        copying.look_at(target)
+        copying.refuse_what_takes_no_copy(store, target)
         with _kept(store, clock, there) if keep else _closed(there, by, store, clock, pace) as brake:
             copied = copying.copy(store, target, brake=brake, now=clock.now(), progress=progress)
     here = store.database.url.render_as_string()
@@ -62,12 +60,12 @@ def move(
 
 
 def rehearse(to: str, *, store: Store, progress: Progress) -> Moved:
-    """What would be moved, if that can be. Nothing is written, here or there."""
+    """What would be moved, if that can be. Nothing is written, here or there; not even an empty file."""
+    file = database_file(to)
     with copying.opened(to) as target:
         there = target.url.render_as_string()
-        if copying.same(store.database, target):
-            raise Refused(f"{there} is this very database, or a copy of it: name one that is empty")
-        copying.look_at(target)
+        if file is None or file.exists():
+            copying.refuse_what_takes_no_copy(store, target)
     here = store.database.url.render_as_string()
     return Moved(tables=tuple(copying.count(store, progress)), here=here, there=there, braked=False)
 

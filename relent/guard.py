@@ -67,7 +67,7 @@ class Guard:
                 f"the clock of a machine jumped by {_signed(jump)}, to {house.clock.now():%d %b %Y %H:%M} UTC"
             )
             with house.store.transaction(house.clock.now(), "the clock") as ledger:
-                ledger.watch.brake(why)
+                ledger.watch.brake(why, firmly=ledger.lineage.doubt() is None)
             log.error("nothing is sent: %s. When the clock is right: relent resume --all", why)
         return True
 

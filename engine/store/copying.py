@@ -35,7 +35,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
 
-from engine.errors import Unavailable
+from engine.errors import Refused, Unavailable
 from engine.store.connect import connect, in_words, migrate_within
 from engine.store.ledger import Store
 from engine.store.lineage import HOME, MOVED
@@ -113,8 +113,10 @@ def copy(
     return copied
 
 
-def look_at(target: Engine) -> None:
-    """Before anything is done. Raises Unavailable when it cannot take a copy."""
+def refuse_what_takes_no_copy(source: Store, target: Engine) -> None:
+    """Before anything is done. Raises Refused, or Unavailable."""
+    if same(source.database, target):
+        raise Refused(f"{_named(target)} is this very database, or a copy of it: name one that is empty")
     with _in_words(target), target.connect().execution_options(relent_reading=True) as there, there.begin():
         there_already = set(inspect(there).get_table_names())
         if target.dialect.name == "sqlite" and there_already - set(metadata.tables) - {"alembic_version"}:

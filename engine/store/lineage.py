@@ -30,6 +30,8 @@ _SERVER = (
     ("table", "SELECT 'instance'::regclass::oid::bigint"),
     ("timeline", "SELECT substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)"),
 )
+_NEVER = frozenset({"42501", "42883", "0A000"})  # not allowed, not known, not possible
+_untold: set[str] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,9 +203,13 @@ def place_of(db: Connection) -> Place:
 
 
 def _told(db: Connection, query: str) -> Any:
-    """None: this server does not tell everybody."""
+    """None: this server does not tell everybody. It is not asked again: each time would be a line in its log."""
+    if query in _untold:
+        return None
     try:
         with db.begin_nested():
             return db.scalar(text(query))
-    except SQLAlchemyError:
+    except SQLAlchemyError as error:
+        if getattr(getattr(error, "orig", None), "sqlstate", None) in _NEVER:
+            _untold.add(query)
         return None
