@@ -29,6 +29,9 @@ from webhooks.sender import Sender, why_never
 from webhooks.signature import Verifier, decode_secret
 
 
+_LINES = 4  #: a mail server gives one customer few connections
+
+
 class SystemClock:
     """The clock of this machine."""
 
@@ -175,10 +178,14 @@ def _transport(config: Config, clock: Clock) -> Transport:
 
 
 def _more_lines(config: Config, clock: Clock) -> tuple[Mailbox, ...]:
-    """Where nothing leaves the machine there is nobody to wait for."""
+    """Where nothing leaves the machine there is nobody to wait for.
+
+    On SQLite the disk is waited for, and several letters wait for it together. PostgreSQL has others to do that with.
+    """
     if config.mailbox.transport == "capture":
         return ()
-    return tuple(LocalMailbox(_transport(config, clock)) for _ in range(config.dispatch.lines - 1))
+    lines = config.dispatch.lines or (_LINES if config.database.url.startswith("sqlite") else 1)
+    return tuple(LocalMailbox(_transport(config, clock)) for _ in range(lines - 1))
 
 
 def _smtp_settings(smtp: Smtp) -> SmtpSettings:
