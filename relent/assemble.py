@@ -28,7 +28,6 @@ from relent.lines import Lines
 from webhooks.sender import Sender, why_never
 from webhooks.signature import Verifier, decode_secret
 
-
 _LINES = 4  #: a mail server gives one customer few connections
 
 
