@@ -44,9 +44,13 @@ def dispatch_due(
     """
     enough = enough or Event()
     hands = Hands(store, mailbox, clock, pace, enough)
-    claimed, batch = _claim(hands, (forecast or Forecast()).begin(), only, waited)
+    claimed = _claim(hands, only, waited)
+    if not claimed:
+        mailbox.rest()
+        return
+    claimed, batch = _look_around(claimed, hands, (forecast or Forecast()).begin())
     table = _Table(deque(claimed), batch, until=monotonic() + pace.lease.total_seconds() / 2)
-    lines = beside[: (len(claimed) - 1) // _WORTH_A_LINE] if claimed else ()
+    lines = beside[: (len(claimed) - 1) // _WORTH_A_LINE]
     together = Together(store) if lines else None
     hands = replace(hands, together=together)
     helpers = [_Helper(table, replace(hands, mailbox=each)) for each in lines]
@@ -57,12 +61,12 @@ def dispatch_due(
             yield _carry(draft, hands, batch)
             yield from table.became()
         for each in helpers:
-            each.join()
+            each.finish()
             yield from table.became()
     finally:  # also when the caller has had enough
         waiting = table.clear()
         for each in helpers:
-            each.join()
+            each.finish()
         mailbox.rest()
         if waiting:
             let_go(waiting, hands)
@@ -74,10 +78,7 @@ def _carry(draft: Draft, hands: Hands, batch: Batch) -> Outcome:
         return carry(draft, hands, batch)
 
 
-def _claim(
-    hands: Hands, forecast: Forecast, only: Collection[str] | None, waited: timedelta
-) -> tuple[list[Draft], Batch]:
-    """What all of them need to know is read once, and room is kept for them as far as there is plenty."""
+def _claim(hands: Hands, only: Collection[str] | None, waited: timedelta) -> list[Draft]:
     pace = hands.pace
     with hands.store.transaction(hands.clock.now(), "dispatch") as ledger:
         ration = ledger.watch.ration(pace.rate) if pace.rate else None
@@ -92,8 +93,21 @@ def _claim(
         )
         if ration and claimed:
             ledger.watch.use(ration, len(claimed))
-        batch = Batch(around=look_around(claimed, ledger), forecast=forecast)
-        return keep_room(claimed, batch.around.whose, ledger, forecast), batch
+        return claimed
+
+
+def _look_around(claimed: list[Draft], hands: Hands, forecast: Forecast) -> tuple[list[Draft], Batch]:
+    """What all of them need to know is read once, and room is kept for them as far as there is plenty.
+
+    After they were claimed, not with it: whoever waits for a turn to count holds no letter that an answer waits for.
+    """
+    try:
+        with hands.store.transaction(hands.clock.now(), "dispatch") as ledger:
+            batch = Batch(around=look_around(claimed, ledger), forecast=forecast)
+            return keep_room(claimed, batch.around.whose, ledger, forecast), batch
+    except BaseException:
+        let_go(claimed, hands)
+        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +148,11 @@ class _Helper(Thread):
     def __init__(self, table: _Table, hands: Hands) -> None:
         super().__init__(name="relent-line", daemon=True)
         self._table, self._hands = table, hands
+
+    def finish(self) -> None:
+        """Whatever is at hand."""
+        if self.ident is not None:
+            self.join()
 
     def run(self) -> None:
         try:

@@ -59,8 +59,8 @@ def keep_room(claimed: Collection[Draft], whose: Whose, ledger: Ledger, forecast
         return list(claimed)
     ledger.diaries.queue_up([each.place for each in asking], *(each.sequence.limits for each in asking))
     room = _Room(ledger, forecast, Counter(key for each in asking for key in keys(each.place)))
-    until = {each.draft.id: end for each in asking if (end := room.kept_until(each))}
-    ledger.drafts.keep_room(until)
+    wanted = {each.draft.id: end for each in asking if (end := room.kept_until(each))}
+    until = ledger.drafts.keep_room(claimed, wanted)
     return [replace(each, room_until=until[each.id]) if each.id in until else each for each in claimed]
 
 

@@ -43,6 +43,7 @@ from webhooks.sender import Sender, why_never
 from webhooks.signature import Verifier, decode_secret
 
 log = logging.getLogger("relent.assemble")
+_LINES = 4  #: a mail server gives one customer few connections
 
 
 class SystemClock:
@@ -124,9 +125,7 @@ def assemble(config: Config, clock: Clock | None = None) -> House:
         witness=guard,
         memory=memory,
         mailbox=carried,
-        beside=()
-        if config.mailbox.transport == "capture"
-        else tuple(mailbox() for _ in range(1, dispatch.lines)),
+        beside=tuple(mailbox() for _ in range(1, _lines(config))),
         lend=Lines(mailbox).lend,
         meters=meters,
         clock=ticking,
@@ -138,6 +137,16 @@ def assemble(config: Config, clock: Clock | None = None) -> House:
             rate=dispatch.rate or None,
         ),
     )
+
+
+def _lines(config: Config) -> int:
+    """Where nothing leaves the machine there is nobody to wait for.
+
+    On SQLite the disk is waited for, and several letters wait for it together. PostgreSQL has others to do that with.
+    """
+    if config.mailbox.transport == "capture":
+        return 1
+    return config.dispatch.lines or (_LINES if config.database.url.startswith("sqlite") else 1)
 
 
 def _check_redis(config: Config) -> None:

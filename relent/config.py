@@ -252,8 +252,11 @@ class Dispatch(_Part):
     """How sending goes about its work."""
 
     batch: int = Field(100, ge=1, le=10_000, description="letters taken at once")
-    lines: int = Field(
-        2, ge=1, le=16, description="connections to the mail server over which one worker sends at once"
+    lines: int | None = Field(
+        None,
+        ge=1,
+        le=16,
+        description="connections over which one worker sends at once; null: 4, or on PostgreSQL 1, where more workers are more lines",
     )
     lease: Duration = Field(timedelta(minutes=2), description="after this, a dead worker's letters are free")
     max_lateness: Duration = Field(timedelta(days=2), description="later than this, a human decides")

@@ -255,11 +255,24 @@ class Drafts:
         due = draft.c.send_at <= self._desk.now - waited
         return [_is(DraftState.SCHEDULED), due, *late, wanted(), nobody_brakes()]
 
-    def keep_room(self, until: Mapping[str, datetime]) -> None:
-        """For letters that have just been claimed, by their ids."""
+    def keep_room(self, claimed: Collection[Draft], until: Mapping[str, datetime]) -> dict[str, datetime]:
+        """For those of them that nobody else looks at just now; and until when, by their ids."""
+        kept: dict[str, datetime] = {}
+        tokens = {each.claim_token for each in claimed}
         for end in sorted(set(until.values())):
-            those = draft.c.id.in_([each for each, its_end in until.items() if its_end == end])
-            self._db.execute(update(draft).where(those, _is(DraftState.CLAIMED)).values(room_until=end))
+            mine = (
+                select(draft.c.id)
+                .where(
+                    draft.c.id.in_([each for each, its_end in until.items() if its_end == end]),
+                    _is(DraftState.CLAIMED),
+                    draft.c.claim_token.in_(tokens),
+                )
+                .with_for_update(skip_locked=True)
+                .cte("mine")
+            )
+            keep = update(draft).where(draft.c.id == mine.c.id).values(room_until=end).returning(draft.c.id)
+            kept |= dict.fromkeys(self._db.scalars(keep), end)
+        return kept
 
     def pass_gate(
         self,

@@ -21,6 +21,7 @@ TINY = {
     "memory": "--rounds 1 --seconds 1 --replies 20 --drafts 600",
     "language": "--rounds 1 --people 100",
     "mailbox": "--rounds 1 --calls 1 --drafts 500",
+    "sending": "--rounds 1 --letters 60",
 }
 
 
@@ -136,3 +137,14 @@ def test_a_large_mailbox_is_measured_against_a_small_one():
     for deed in ("get a draft", "everywhere, scheduled: middle", "create a draft", "delete a draft"):
         assert len(re.findall(rf"^  {deed} (?: +[\d.]+ +[\d.]+ ms +[\d.]+x[! ]){{2}}$", told, re.M)) == 2
     assert len(re.findall(r"^  among 500 drafts, against 50; above 1\.5x: ", told, re.M)) == 2
+
+
+def test_sending_is_measured_against_raw_smtp():
+    told = _ran("sending", *TINY["sending"].split())
+    assert re.findall(r"^median: (.*): \d+\.\d\d$", told, re.M) == [
+        "SQLite, of raw SMTP",
+        "SQLite, of raw SMTP with bytes at hand",
+        "PostgreSQL, of raw SMTP",
+        "PostgreSQL, of raw SMTP with bytes at hand",
+        "PostgreSQL, 2 workers against one",
+    ]

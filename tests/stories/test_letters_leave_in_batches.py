@@ -10,6 +10,7 @@ from time import sleep
 import pytest
 from sqlalchemy import text
 
+from engine import dispatch
 from engine.brake import stop, suppress
 from engine.dispatch import dispatch_due
 from engine.enroll import enroll_all, prepare
@@ -284,6 +285,35 @@ def test_room_that_was_kept_in_vain_is_there_for_others(store, clock, mailbox, p
 
     assert len(mailbox.sent) == 4
     assert all(draft["attempt"] == 0 for draft in pending(store, clock.now()) if draft["step"] == "step-1")
+
+
+def test_a_batch_that_could_not_be_looked_at_is_let_go(store, clock, mailbox, pace, monkeypatch):
+    def trips(*_: object) -> None:
+        raise ZeroDivisionError
+
+    enter(store, clock.now(), 3)
+    monkeypatch.setattr(dispatch, "keep_room", trips)
+    with pytest.raises(ZeroDivisionError):
+        list(dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=pace))
+    assert {(each["state"], each["attempt"]) for each in pending(store, clock.now())} == {("scheduled", 0)}
+
+    monkeypatch.undo()
+    _works(store, mailbox, clock, pace)
+    assert len(mailbox.sent) == 3
+
+
+def test_a_letter_that_somebody_looks_at_just_now_goes_without_room_of_its_own(store, clock, mailbox, pace):
+    """An answer holds its rows: whoever keeps room waits for nobody, and it is asked for at the gate."""
+    enter(store, clock.now(), 3)
+    with store.transaction(clock.now(), "a test") as ledger:
+        claimed = ledger.drafts.claim(token="t", owner="o", lease=pace.lease, at_most=3)
+        until = {each.id: clock.now() + DAY for each in claimed}
+    with store.reading(clock.now()) as looker, store.transaction(clock.now(), "a test") as ledger:
+        if store.database.dialect.name == "postgresql":
+            looker.drafts.lock([claimed[0].id])
+        kept = ledger.drafts.keep_room(claimed, until)
+    looked_at = {claimed[0].id} if store.database.dialect.name == "postgresql" else set()
+    assert set(kept) == {each.id for each in claimed} - looked_at
 
 
 def test_room_is_kept_for_this_hour_and_asked_for_anew_in_the_next(store, clock, mailbox, pace):
