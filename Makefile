@@ -1,6 +1,7 @@
 # `make` alone tells what there is to make. Nothing needs to be installed before but Python 3.11 or newer.
 PYTHON ?= python3
 BIN := .venv/bin
+FIGURES ?= performance.json
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
@@ -25,8 +26,9 @@ format: .venv/test  ## put the code in order
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format --quiet .
 
-bench: .venv/test  ## what webhooks, sequences and a large mailbox cost, against yardsticks; a quarter of an hour
-	@$(BIN)/python -m bench
+bench: .venv/test  ## what it costs, against yardsticks in the same run: an hour or two, 20 GB of disk
+	@$(BIN)/python -m bench --save $(FIGURES)
+	@$(BIN)/python -m bench --table $(FIGURES)
 
 docs: .venv/test  ## write the generated pages anew
 	@$(BIN)/python docs/generate.py

@@ -29,7 +29,7 @@ def main(words: list[str]) -> None:
     named = parser.add_subparsers(dest="name", title="one of them, with its flags")
     for name, bench in _BENCHES.items():
         bench.add_flags(named.add_parser(name, help=bench.__doc__, description=bench.__doc__))
-    set_up_logs(level=50)
+    set_up_logs(level="CRITICAL")
     chosen = parser.parse_args(words)
     if chosen.table:
         print(figures.table(chosen.table), end="")
@@ -38,7 +38,9 @@ def main(words: list[str]) -> None:
     with Servers() as servers:
         for name in [chosen.name] if chosen.name else _BENCHES:
             print(f"--- {name} ---")
-            told = _BENCHES[name].run(chosen if chosen.name else parser.parse_args([name]), servers)
+            flags = chosen if chosen.name else parser.parse_args([name])
+            flags.servers = servers
+            told = _BENCHES[name].run(flags)
             if chosen.save and told is not None:
                 figures.keep(chosen.save, told.all, told.sizes)
 

@@ -4,9 +4,10 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, Protocol
@@ -183,7 +184,16 @@ def _own_server() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-NAMES = ("SQLite", "PostgreSQL")
+@contextmanager
+def _new_ones(open_them: Callable[[], AbstractContextManager[Databases]]) -> Iterator[Callable[[], str]]:
+    with open_them() as databases:
+        yield databases.new
+
+
+_OPEN = {"SQLite": _sqlite, "PostgreSQL": _postgresql}
+NAMES = tuple(_OPEN)
+#: For whoever needs new databases, and nothing else.
+SERVERS = {name: partial(_new_ones, open_them) for name, open_them in _OPEN.items()}
 
 
 class Servers(ExitStack):
@@ -197,5 +207,5 @@ class Servers(ExitStack):
         """That one, or all of them."""
         for name in [only] if only else NAMES:
             if name not in self._open:
-                self._open[name] = self.enter_context(_sqlite() if name == "SQLite" else _postgresql())
+                self._open[name] = self.enter_context(_OPEN[name]())
             yield name, self._open[name]

@@ -41,11 +41,15 @@ class Figure:
             return self.value >= self.at_least
         return None if self.at_most is None else self.value <= self.at_most
 
+    @property
+    def spread(self) -> str:
+        """The least and the most of them."""
+        return "" if len(self.runs) < 2 else f"{_short(min(self.runs))} … {_short(max(self.runs))}"
+
     def line(self) -> str:
         mark = {True: "reached", False: "MISSED", None: ""}[self.reached]
-        spread = "" if len(self.runs) < 2 else f"[{_short(min(self.runs))} … {_short(max(self.runs))}]"
         goal = f"{self.goal:>10} {mark}"
-        return f"  {self.database:<11}{self.what:<58}{in_unit(self.value, self.unit):>12} {goal:<20}{spread}".rstrip()
+        return f"  {self.database:<11}{self.what:<74}{in_unit(self.value, self.unit):>12} {goal:<20}{self.spread}".rstrip()
 
 
 def in_unit(value: float, unit: str) -> str:
@@ -101,20 +105,37 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def table(path: Path) -> str:
-    """In Markdown."""
+    """In Markdown: what has a goal, and what stands beside it."""
     kept = _read(path)
+    all_of_them = [Figure(**_tuples(each)) for each in kept["figures"]]
+    aimed = [each for each in all_of_them if each.reached is not None]
     lines = [
-        f"{kept['machine']}",
+        f"{kept['machine']}.",
         "",
-        "| what | database | goal | reached | | how it was taken |",
-        "| --- | --- | --- | --- | --- | --- |",
+        *_rows("| what | database | goal | reached | | runs | how it was taken |", map(_aimed, aimed)),
+        "",
+        *_rows(
+            "| beside them | database | | runs | how it was taken |",
+            (_beside(each) for each in all_of_them if each not in aimed),
+        ),
+        "",
+        *(f"- {what}: {when}" for what, when in sorted(kept["taken"].items())),
     ]
-    for each in (Figure(**_tuples(one)) for one in kept["figures"]):
-        mark = {True: "✓", False: "missed", None: ""}[each.reached]
-        cells = each.what, each.database, each.goal, in_unit(each.value, each.unit), mark, each.how
-        lines.append("| " + " | ".join(cells) + " |")
-    lines += ["", *(f"- {what}: {when}" for what, when in kept["taken"].items())]
     return "\n".join(lines) + "\n"
+
+
+def _rows(head: str, rows: Iterable[tuple[str, ...]]) -> list[str]:
+    ruler = "| " + " | ".join(["---"] * (head.count("|") - 1)) + " |"
+    return [head, ruler, *("| " + " | ".join(cells) + " |" for cells in rows)]
+
+
+def _aimed(each: Figure) -> tuple[str, ...]:
+    mark = "✓" if each.reached else "**missed**"
+    return each.what, each.database, each.goal, in_unit(each.value, each.unit), mark, each.spread, each.how
+
+
+def _beside(each: Figure) -> tuple[str, ...]:
+    return each.what, each.database, in_unit(each.value, each.unit), each.spread, each.how
 
 
 def machine() -> str:

@@ -19,7 +19,6 @@ from pathlib import Path
 import jinja2
 import yaml
 
-from bench.databases import Servers
 from engine.advance import look_ahead
 from engine.enroll import enroll, prepare
 from engine.limits import Diary, Place, counted
@@ -78,7 +77,7 @@ def add_flags(words: argparse.ArgumentParser) -> None:
     )
 
 
-def run(chosen: argparse.Namespace, _: Servers) -> None:
+def run(chosen: argparse.Namespace) -> None:
     print(f"medians of {chosen.rounds} rounds; the longest list once. Times are the processor's own.\n")
     _tell_reading(chosen.rounds)
     _tell_planning(chosen.rounds)

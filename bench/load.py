@@ -46,11 +46,30 @@ class WrongAnswer(Exception):
     """Somebody was not answered as they should be: whatever was measured is worth nothing."""
 
 
+def who() -> str:
+    """Who sends."""
+    return "a C program" if compiled() else "Python, for want of a C compiler: figures are too low"
+
+
+@cache
+def compiled() -> str | None:
+    """The program; None: it cannot be made here."""
+    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        return None
+    folder = tempfile.mkdtemp(prefix="relent-bench-load-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    program = f"{folder}/load"
+    made = subprocess.run([compiler, "-O2", "-o", program, str(_SOURCE)], capture_output=True, check=False)
+    return program if made.returncode == 0 else None
+
+
 @dataclass(slots=True)
 class Requests:
     """As they go over the wire, written down for whoever sends them."""
 
     all: Sequence[bytes]
+    in_python: bool = field(default_factory=lambda: compiled() is None)
     _file: Any = field(init=False)
 
     def __enter__(self) -> "Requests":
@@ -75,7 +94,7 @@ class Requests:
     ) -> Answers:
         """Raises WrongAnswer."""
         connections = min(connections, number)
-        if program := compiled():
+        if (program := compiled()) and not self.in_python:
             words = (port, self._file.name, first, number, connections, rate, status)
             answers, wrong = _by(program, *map(str, words))
         else:
@@ -84,24 +103,6 @@ class Requests:
         if answers.wrong:
             raise WrongAnswer(f"{answers.wrong} of {number} answers were not {status}; the first:\n{wrong}")
         return answers
-
-
-def who() -> str:
-    """Who sends."""
-    return "a C program" if compiled() else "Python, for want of a C compiler: figures are too low"
-
-
-@cache
-def compiled() -> str | None:
-    """The program; None: it cannot be made here."""
-    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if compiler is None:
-        return None
-    folder = tempfile.mkdtemp(prefix="relent-bench-load-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    program = f"{folder}/load"
-    made = subprocess.run([compiler, "-O2", "-o", program, str(_SOURCE)], capture_output=True, check=False)
-    return program if made.returncode == 0 else None
 
 
 def _by(program: str, *words: str) -> tuple[Answers, str]:

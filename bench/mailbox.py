@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
-from bench.databases import NAMES, Servers
+from bench.databases import SERVERS
 from bench.filling import AUTHOR, BUSY, COMMON, FEWEST, OLD, OVER, RARE, Middle, fill
 from engine.store import Ledger
 from engine.store.letters import Sieve
@@ -220,16 +220,17 @@ def add_flags(words: argparse.ArgumentParser) -> None:
     words.add_argument(
         "--drafts", type=int, default=1_000_000, help="in the large database; the small one has a hundredth"
     )
-    words.add_argument("--only", choices=NAMES, help="one of the databases")
+    words.add_argument("--only", choices=list(SERVERS), help="one of the databases")
 
 
-def run(chosen: argparse.Namespace, servers: Servers) -> None:
+def run(chosen: argparse.Namespace) -> None:
     sizes = max(chosen.drafts // 100, FEWEST), chosen.drafts
     print(f"medians of {chosen.rounds} rounds of {chosen.calls} calls, small and large in turns\n")
-    for name, databases in servers.opened(chosen.only):
-        with ExitStack() as stack:
-            small, large = (stack.enter_context(_filled(name, databases.new(), size)) for size in sizes)
-            _tell(small, large, sizes, chosen.rounds, chosen.calls)
+    for name, server in SERVERS.items():
+        if chosen.only in (None, name):
+            with server() as new_url, ExitStack() as stack:
+                small, large = (stack.enter_context(_filled(name, new_url(), size)) for size in sizes)
+                _tell(small, large, sizes, chosen.rounds, chosen.calls)
 
 
 def _tell(small: _Place, large: _Place, sizes: tuple[int, int], rounds: int, calls: int) -> None:

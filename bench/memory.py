@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from bench.databases import NAMES, Servers
+from bench.databases import NAMES
 from bench.figures import Figures
 from bench.load import Requests
 from bench.people import Crowd, answers, check, crowd
@@ -49,12 +49,12 @@ def add_flags(words: argparse.ArgumentParser) -> None:
     words.add_argument("--only", choices=NAMES, help="one of the databases")
 
 
-def run(chosen: argparse.Namespace, servers: Servers) -> Figures:
+def run(chosen: argparse.Namespace) -> Figures:
     sizes = max(min(1_000, chosen.drafts // 10), _FEWEST), chosen.drafts
     told = f"{chosen.rounds} rounds of {chosen.seconds:g} s and {chosen.replies} replies"
     figures = Figures("memory", told)
     print(f"medians of {told}, both sizes at once\n")
-    for name, databases in servers.opened(chosen.only):
+    for name, databases in chosen.servers.opened(chosen.only):
         places = [crowd(databases, size) for size in sizes]
         rounds = [_round(places, chosen) for _ in range(chosen.rounds)]
         _tell(name, sizes, rounds)

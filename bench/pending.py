@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from sqlalchemy import bindparam, update
 
 from bench import load
-from bench.databases import NAMES, Databases, Servers
+from bench.databases import NAMES, Databases
 from bench.figures import Figures
 from bench.people import Crowd, Person, answers, check, crowd, reply
 from bench.servers import relent
@@ -164,14 +164,14 @@ def add_flags(words: argparse.ArgumentParser) -> None:
     words.add_argument("--only", choices=NAMES, help="one of the databases")
 
 
-def run(chosen: argparse.Namespace, servers: Servers) -> Figures:
+def run(chosen: argparse.Namespace) -> Figures:
     calls = chosen.rounds * chosen.calls + _WARM
     asked = calls + chosen.rounds * (_warm(chosen) + chosen.replies)
     sizes = sorted({max(chosen.drafts // share, 2 * asked, _FEWEST) for share in (100, 10, 1)})
     told = f"{chosen.rounds} rounds of {chosen.calls} calls, all sizes in turns"
     figures = Figures("pending", told)
     print(f"medians of {told}\n")
-    for name, databases in servers.opened(chosen.only):
+    for name, databases in chosen.servers.opened(chosen.only):
         with ExitStack() as stack:
             places = [stack.enter_context(_filled(databases, name, size, calls)) for size in sizes]
             for deed in _DEEDS:
@@ -250,7 +250,7 @@ def _together(databases: Databases, crowds: list[Crowd], chosen: argparse.Namesp
 
 
 def _warm(chosen: argparse.Namespace) -> int:
-    return min(2 * load.CONNECTIONS, chosen.replies)
+    return min(2 * load.CONNECTIONS, int(chosen.replies))
 
 
 def _note_together(rounds: list[list[Taken]], sizes: list[int], database: str, figures: Figures) -> None:

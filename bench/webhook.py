@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from bench import commits, load
-from bench.databases import NAMES, Databases, Servers, lent
+from bench.databases import NAMES, Databases, lent
 from bench.figures import Figures
 from bench.people import KINDS, Kind, People, Person, StillComing, answers, check, count_cancelled, people
 from bench.servers import KEY, Running, relent, yardstick
@@ -57,20 +57,20 @@ def add_flags(words: argparse.ArgumentParser) -> None:
     words.add_argument(
         "--without", nargs="*", choices=("published", "open", "yardsticks"), default=(), help="leave out"
     )
-    words.add_argument("--quick", action="store_true", help="one round of 600, for whoever changes something")
+    words.add_argument("--quick", action="store_true", help="one round of 1,500, for whoever changes something")
     words.add_argument(
         "--profile", type=Path, help="write down there where our process spends its time; figures are lower"
     )
 
 
-def run(chosen: argparse.Namespace, servers: Servers) -> Figures:
+def run(chosen: argparse.Namespace) -> Figures:
     if chosen.quick:
-        chosen.rounds, chosen.requests, chosen.seconds = 1, 600, 1
+        chosen.rounds, chosen.requests, chosen.seconds = 1, 1_500, 1
     figures = Figures("webhook", f"{chosen.rounds} rounds of {chosen.requests:,} replies")
     print(f"sent by {load.who()}, over {load.CONNECTIONS} connections; medians of {chosen.rounds} rounds\n")
     with ExitStack() as stack:
         bare = {each: stack.enter_context(yardstick(each)) for each in _yardsticks(chosen)}
-        for name, databases in servers.opened(chosen.only):
+        for name, databases in chosen.servers.opened(chosen.only):
             _note(_Bench(databases, bare, chosen).rounds(), name, figures)
     figures.tell()
     return figures

@@ -1,6 +1,6 @@
 """Writes the generated pages: lives.md from the tables of moves, configuration.md and config.yaml from the settings,
-cli.md from the commands, sequence.schema.json and the tables at the end of sequences.md from the models. `make docs` runs
-it; a test holds the pages equal to what it would write.
+cli.md from the commands, sequence.schema.json and the tables at the end of sequences.md from the models, those of
+performance.md from what was measured. `make docs` runs it; a test holds the pages equal to what it would write.
 """
 
 import inspect
@@ -12,6 +12,7 @@ from typing import Any
 
 from typer.main import get_command
 
+from bench import figures
 from engine.render import FILTERS, METHODS, TESTS
 from engine.sequence import belonging
 from engine.states import (
@@ -35,6 +36,7 @@ def pages() -> dict[Path, str]:
     """Every generated page, by its place."""
     return {
         ROOT / "config.yaml": render_config(Config.model_construct()),
+        ROOT / "docs" / "performance.md": _performance(),
         ROOT / "docs" / "lives.md": _lives(),
         ROOT / "docs" / "configuration.md": _configuration(),
         ROOT / "docs" / "cli.md": _commands(),
@@ -177,6 +179,12 @@ def _between(page: str, name: str, text: str) -> str:
     before, rest = page.split(begin)
     _, after = rest.split(end)
     return f"{before}{begin}\n{text}\n{end}{after}"
+
+
+def _performance() -> str:
+    """Figures are written by whoever measures: `python -m bench --save docs/performance.json`."""
+    page = (ROOT / "docs" / "performance.md").read_text("utf-8")
+    return _between(page, "figures", figures.table(ROOT / "docs" / "performance.json"))
 
 
 def _words() -> str:

@@ -3,9 +3,14 @@
 import re
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
+from socketserver import BaseRequestHandler, ThreadingTCPServer
 
 import pytest
+
+from bench.load import Requests, WrongAnswer
 
 pytestmark = pytest.mark.timeout(300)  # on a busy machine, processes take their time to start
 
@@ -28,6 +33,45 @@ def _ran(*words: str) -> str:
         timeout=300,
         check=True,
     ).stdout
+
+
+class _Sleepy(BaseRequestHandler):
+    """Answers everybody, after a nap before the very first."""
+
+    def handle(self) -> None:
+        self.request.recv(1000)
+        time.sleep(0.3)
+        self.request.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+        while self.request.recv(1000):
+            self.request.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+
+@pytest.mark.parametrize("in_python", [False, True])
+@pytest.mark.parametrize(("rate", "median"), [(0, (0, 100)), (100, (100, 1_000))])
+def test_who_was_due_while_the_server_slept_has_waited(
+    in_python: bool, rate: float, median: tuple[float, float]
+):
+    with ThreadingTCPServer(("127.0.0.1", 0), _Sleepy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with Requests([b"POST / HTTP/1.1\r\n\r\n"] * 20, in_python) as prepared:
+            told = prepared.send(server.server_address[1], number=20, connections=1, rate=rate)
+        server.shutdown()
+
+    assert (told.requests, told.wrong) == (20, 0)
+    assert told.longest >= 300
+    assert median[0] <= told.p50 <= median[1]
+
+
+@pytest.mark.parametrize("in_python", [False, True])
+def test_a_wrong_answer_ends_the_measurement(in_python: bool):
+    with ThreadingTCPServer(("127.0.0.1", 0), _Sleepy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with (
+            Requests([b"POST / HTTP/1.1\r\n\r\n"], in_python) as prepared,
+            pytest.raises(WrongAnswer, match=r"1 of 1 answers were not 200; the first:\s+HTTP/1.1 204"),
+        ):
+            prepared.send(server.server_address[1], number=1, status=200)
+        server.shutdown()
 
 
 def test_the_webhook_path_is_measured_against_bare_starlette():

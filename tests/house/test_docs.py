@@ -39,6 +39,7 @@ def _generator() -> ModuleType:
     "path",
     [
         "config.yaml",
+        "docs/performance.md",
         "docs/lives.md",
         "docs/configuration.md",
         "docs/cli.md",
