@@ -49,7 +49,7 @@ class Figure:
     def line(self) -> str:
         mark = {True: "reached", False: "MISSED", None: ""}[self.reached]
         goal = f"{self.goal:>10} {mark}"
-        return f"  {self.database:<11}{self.what:<58}{in_unit(self.value, self.unit):>12} {goal:<20}{self.spread}".rstrip()
+        return f"  {self.database:<11}{self.what:<74}{in_unit(self.value, self.unit):>12} {goal:<20}{self.spread}".rstrip()
 
 
 def in_unit(value: float, unit: str) -> str:
