@@ -587,7 +587,7 @@ def test_a_damaged_event_is_an_event_or_nothing_or_unreadable(data: st.DataObjec
 def test_a_malicious_header_does_not_keep_us_busy(piece: str) -> None:
     long = piece * 50_000
     nested = "(" * 30_000 + ")" * 30_000
-    started = time.perf_counter()
+    started = time.process_time()
     letter(
         from_field=[long] * 30,
         to=[long[:998]] * 500,
@@ -595,7 +595,7 @@ def test_a_malicious_header_does_not_keep_us_busy(piece: str) -> None:
         references=[long] * 3,
         headers={"Auto-Submitted": [nested, *[nested[29_600:30_400]] * 100]},
     )
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 @settings(max_examples=400, deadline=None)

@@ -22,6 +22,7 @@ from engine.store import Store, open_store
 from relent.assemble import House
 from relent.exposition import Lookout, drift
 from relent.metrics import NUMBERS
+from relent.watching import Presence
 from relent.web import create_app
 from relent.worker import Worker
 from tests.makers import IDA, enrolled, open_thread, pending, received, signed
@@ -238,6 +239,7 @@ def test_the_worker_tells_when_it_last_looked_and_that_it_is_there(here, house, 
     assert ask(here)["relent_workers"] == 0
     worker = Worker(house)
     worker.tick()
+    Presence(house, lambda: worker.lag and worker.lag.looked_at).show()
     clock.pass_(timedelta(seconds=20))
 
     found = ask(here)

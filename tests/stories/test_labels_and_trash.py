@@ -623,10 +623,14 @@ def test_a_draft_that_nobody_knows_may_be_named(box, thread_id):
 def test_what_is_past_the_gate_keeps_its_label_and_does_not_go_twice(box, thread_id, mailbox, pace):
     first = box.leaves(thread_id)
     draft_id = box.follow_up(thread_id, answers=first)
-    box.comes(thread_id)
     box.clock.pass_(timedelta(days=4))
     seen: list[list[str]] = []
-    mailbox.after_gate = lambda letter: seen.append(box.tag(thread_id, follow_up_label(draft_id)))
+
+    def somebody_answers(_) -> None:
+        box.comes(thread_id)
+        seen.append(box.tag(thread_id, follow_up_label(draft_id)))
+
+    mailbox.after_gate = somebody_answers
     list(dispatch_due(store=box.store, mailbox=mailbox, clock=box.clock, pace=pace))
     assert follow_up_label(draft_id) in seen[0]
     with box.store.reading(box.clock.now()) as ledger:
