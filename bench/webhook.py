@@ -57,7 +57,9 @@ def add_flags(words: argparse.ArgumentParser) -> None:
     words.add_argument(
         "--without", nargs="*", choices=("published", "open", "yardsticks"), default=(), help="leave out"
     )
-    words.add_argument("--quick", action="store_true", help="one round of 1,500, for whoever changes something")
+    words.add_argument(
+        "--quick", action="store_true", help="one round of 1,500, for whoever changes something"
+    )
     words.add_argument(
         "--profile", type=Path, help="write down there where our process spends its time; figures are lower"
     )
