@@ -2,10 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 FIGURES ?= performance.json
+MINUTES ?= 60
+DATABASE ?= postgresql
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench docs clean
+.PHONY: help demo test chaos check format bench docs clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -15,6 +17,9 @@ demo: .venv/run  ## a month of a small campaign in seconds; no mail leaves
 
 test: .venv/test  ## every test, on SQLite and on PostgreSQL
 	@$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
+
+chaos: .venv/test  ## processes die and freeze for MINUTES=60, on DATABASE=postgresql or sqlite; is a promise broken?
+	@$(BIN)/python -m tests.proof.chaos --minutes $(MINUTES) --database $(DATABASE)
 
 check: .venv/test  ## lint, format, types
 	@$(BIN)/ruff check .
