@@ -1,4 +1,5 @@
-# `make` alone tells what there is to make. Nothing needs to be installed before but Python 3.11 or newer.
+# `make` alone tells what there is to make. Nothing needs to be installed before but Python 3.11 or newer;
+# the tests want a C compiler as well.
 PYTHON ?= python3
 BIN := .venv/bin
 FIGURES ?= performance.json
