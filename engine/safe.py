@@ -15,7 +15,7 @@ from engine.seams import Clock, Mailbox, Trace
 from engine.settle import Delivered, departed
 from engine.states import HoldReason
 from engine.store import Book, Brake, Doubt, Ledger, Place, Store, write_into_the_file
-from engine.witness import Memory, Witness
+from engine.witness import UNBORN, Memory, Witness
 
 log = logging.getLogger("relent.safe")
 
@@ -82,7 +82,7 @@ def _elsewhere(home: Place, here: Place, *, all_of_it: bool = False) -> str | No
 
 
 def _forgotten(ours: Memory, book: Book) -> str | None:
-    if ours.boot == book.boot:
+    if ours.boot == (book.boot or UNBORN):
         said = book.remembered and book.remembered.said
         if ours.line is None or said == ours.said:
             return None
@@ -100,15 +100,15 @@ def arrive(witness: Witness, *, store: Store, clock: Clock, known: Memory | None
     """Before anything is sent. None: it is not believed, and braked. `known`: what this process has seen itself."""
     with store.reading(clock.now()) as ledger:
         house = ledger.lineage.house()
-    memory = known or witness.recall(
-        house
-    )  # before the database: whoever writes it has read the database before
     with store.transaction(clock.now(), "the house") as ledger:
-        ledger.lineage.lock()
+        ledger.lineage.lock()  # of two who arrive at one moment, the second finds what the first has remembered
+        memory = known or witness.recall(house)  # before the book: whoever writes it has read the book before
         book = ledger.lineage.book(memory)
         doubt = _doubt(memory, book, ledger)
         settles = book.home is None or _elsewhere(book.home, book.here, all_of_it=True) is not None
         if doubt is None and settles:
+            if book.home is None:  # else whoever dies right after this commit leaves a file that nobody knows
+                witness.remember(book.memory(clock.now()))
             book = ledger.lineage.settle_in(book)
         if doubt is not None:
             _hold_everything(doubt, ledger)

@@ -22,6 +22,8 @@ _ABOUT = (
     "Written by Relent: by this it knows a database that was restored or copied, and sends nothing from it. "
     "Leave it where it is; see docs/moving.md."
 )
+#: The life of a database from which nobody has sent yet.
+UNBORN = ""
 _LEFT_BEHIND = 60.0  # seconds after which half a file is nobody's any more
 _STATX_BTIME, _AT_FDCWD, _BTIME_AT = 0x800, -100, 80  # linux/stat.h
 

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from engine.errors import Unavailable
 from engine.store.moves import Desk
 from engine.store.tables import audit, inbound_event, instance, sign
-from engine.witness import Memory, file_place
+from engine.witness import UNBORN, Memory, file_place
 
 HOME, MOVED, _DOUBT = "home", "moved", "doubt"
 _CLOSED = (audit.name, inbound_event.name)  # every move is a line of the log; every webhook leaves a receipt
@@ -59,7 +59,7 @@ class Book:
 
     def memory(self, at: datetime) -> Memory:
         line, said = (self.last.number, self.last.said) if self.last else (None, None)
-        return Memory(house=self.house, boot=self.boot or "", line=line, said=said, at=at)
+        return Memory(house=self.house, boot=self.boot or UNBORN, line=line, said=said, at=at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ class Lineage:
 
     def settle_in(self, book: Book, *, known: Iterable[str] = ()) -> Book:
         """A new life, here. Whoever remembers one of those before knows that a human has seen to it."""
-        before = dict.fromkeys((*book.before, *known, *((book.boot,) if book.boot else ())))
+        before = dict.fromkeys((*book.before, *known, book.boot or UNBORN))
         boot = secrets.token_hex(16)
         self._db.execute(update(instance).values(boot=boot))
         self._sign(HOME, {"place": dict(book.here), "before": list(before)[-_LIVES:]})

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -209,6 +210,47 @@ def test_whoever_opens_it_for_the_first_time_or_again_is_not_held_up(here, clock
     clock.pass_(3 * DAY)
     assert here.opens()
     assert sends(here) == [IDA]
+    assert here.brake() is None
+
+
+class _Dies(StateFile):
+    """Its process is killed when it writes for the second time, right after the commit of a first arrival."""
+
+    written = 0
+
+    def remember(self, memory: Memory) -> None:
+        self.written += 1
+        if self.written == 2:
+            raise KeyboardInterrupt
+        super().remember(memory)
+
+
+def test_whoever_is_killed_on_the_first_day_right_after_the_commit_is_known_again(
+    here, clock, tmp_path, sends
+):
+    enrolled(here.store, clock.now())
+    first = Machine(here.store, clock, _Dies(tmp_path / "here", "relent.db.state"))
+    with pytest.raises(KeyboardInterrupt):
+        first.opens()
+    assert here.opens()
+    assert here.brake() is None
+    assert sends(here) == [IDA]
+
+
+def test_whoever_is_killed_on_the_first_day_right_before_the_commit_begins_anew(here, clock, sends):
+    enrolled(here.store, clock.now())
+    with here.store.reading(clock.now()) as ledger:
+        here.witness.remember(ledger.lineage.book().memory(clock.now()))
+    assert here.opens()
+    assert here.brake() is None
+    assert sends(here) == [IDA]
+
+
+def test_many_who_open_it_for_the_first_time_at_one_moment_are_one_house(here, clock):
+    with ThreadPoolExecutor(6) as hands:
+        remembered = list(hands.map(lambda _: here.opens(), range(6)))
+    assert len({each.boot for each in remembered if each}) == 1
+    assert None not in remembered
     assert here.brake() is None
 
 
