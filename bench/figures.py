@@ -106,6 +106,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 def table(path: Path) -> str:
     """In Markdown: what has a goal, and what stands beside it."""
+    if not path.exists():
+        return f"Nothing has been measured yet into {path.name}.\n"
     kept = _read(path)
     all_of_them = [Figure(**_tuples(each)) for each in kept["figures"]]
     aimed = [each for each in all_of_them if each.reached is not None]

@@ -3,8 +3,8 @@
  *   load PORT FILE FIRST COUNT CONNECTIONS RATE STATUS
  *
  * FILE holds requests as they go over the wire, each behind its length in four bytes of this machine's order. COUNT of
- * them are sent, beginning with number FIRST, each once. RATE 0 is the closed loop: a connection that has its answer
- * sends the next request. Any other RATE is the open loop: request i is due at start + i / RATE, whether others were
+ * them are sent, beginning with number FIRST; when they are all sent, from the first again. RATE 0 is the closed loop:
+ * a connection that has its answer sends the next request. Any other RATE is the open loop: request i is due at start + i / RATE, whether others were
  * answered or not, and its time runs from then, also while it waits for a connection. Every answer must have STATUS.
  */
 #define _GNU_SOURCE
@@ -69,12 +69,13 @@ static void read_requests(const char *path) {
     struct stat about;
     int file = open(path, O_RDONLY);
     if (file < 0 || fstat(file, &about) < 0) give_up("the file of requests cannot be read");
+    if (about.st_size == 0) give_up("there are no requests in the file");
     char *text = mmap(NULL, (size_t)about.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, file, 0);
     if (text == MAP_FAILED) give_up("the file of requests cannot be read");
     requests = calloc((size_t)count, sizeof *requests);
     char *here = text, *end = text + about.st_size;
     for (long number = 0; number < first + count; number++) {
-        if (here + 4 > end) give_up("there are not as many requests in the file");
+        if (here + 4 > end) here = text;
         if (number >= first) requests[number - first] = here + 4;
         here += 4 + length_of(here + 4);
     }

@@ -92,13 +92,13 @@ class Requests:
         rate: float = 0,
         status: int = 204,
     ) -> Answers:
-        """Raises WrongAnswer."""
+        """So many, beginning with that one; after the last of them comes the first again. Raises WrongAnswer."""
         connections = min(connections, number)
         if (program := compiled()) and not self.in_python:
             words = (port, self._file.name, first, number, connections, rate, status)
             answers, wrong = _by(program, *map(str, words))
         else:
-            part = self.all[first : first + number]
+            part = [self.all[each % len(self.all)] for each in range(first, first + number)]
             answers, wrong = asyncio.run(_by_python(port, part, connections, rate, status))
         if answers.wrong:
             raise WrongAnswer(f"{answers.wrong} of {number} answers were not {status}; the first:\n{wrong}")

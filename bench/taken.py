@@ -29,11 +29,15 @@ def take(
     requests: Sequence[bytes],
     *,
     warm: int,
+    number: int | None = None,
     rate: float = 0,
     elsewhere: Callable[[], float] = float,
 ) -> Taken:
-    """The first `warm` requests are sent before, and not counted. `elsewhere`: seconds of the processor so far."""
-    number = len(requests) - warm
+    """The first `warm` requests are sent before, and not counted. `number`: of the others, else each once.
+
+    `elsewhere`: seconds of the processor so far.
+    """
+    number = number or len(requests) - warm
     with Requests(requests) as prepared:
         prepared.send(server.port, number=warm)
         server.begin_profile()

@@ -49,6 +49,9 @@ def add_flags(words: argparse.ArgumentParser) -> None:
     words.add_argument(
         "--requests", type=int, default=4_000, help="replies in each run, each of somebody else"
     )
+    words.add_argument(
+        "--bare", type=int, default=50_000, help="requests to bare Starlette: for as long as ours"
+    )
     words.add_argument("--seconds", type=float, default=3, help=f"of {_RATE:,} a second, in the open loop")
     words.add_argument("--only", choices=NAMES, help="one of the databases")
     words.add_argument(
@@ -113,7 +116,7 @@ class _Bench:
     def _bare_run(self, server: Running) -> Taken:
         somebody = self._people(self._chosen.kinds[0]).everybody
         replies = answers(somebody, self._secret, server.port)
-        return take(server, replies * max(1, 10_000 // len(replies)), warm=self._warm)
+        return take(server, replies, warm=self._warm, number=max(self._chosen.bare, len(replies)))
 
     def _our_run(self, kind: Kind, number: int, rate: float = 0) -> Taken:
         """Into a copy of the same database each time; and what it says to have done is looked for afterwards."""

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.timeout(300)  # on a busy machine, processes take their
 
 ROOT = Path(__file__).parents[2]
 TINY = {
-    "webhook": "--rounds 1 --requests 20 --seconds 0.02 --kinds by-hand",
+    "webhook": "--rounds 1 --requests 20 --bare 100 --seconds 0.02 --kinds by-hand",
     "pending": "--rounds 1 --calls 1 --replies 20 --drafts 400",
     "memory": "--rounds 1 --seconds 1 --replies 20 --drafts 600",
     "language": "--rounds 1 --people 100",
