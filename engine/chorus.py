@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from engine.addresses import contact
+from engine.addresses import CANARY, contact
 from engine.companies import company
 from engine.events import Event, Reply
 from engine.react import Hearing, Stopped, as_message, hear_and_keep, in_a_word
@@ -244,11 +244,14 @@ def _write_down(cases: Sequence[_Case], ledger: Ledger) -> None:
     ]
     lives = [life for each in cases for life in each.lives]
     drafts = [draft for each in cases for draft in each.drafts]
+    canarys = [each for each in cases if each.reply.inbox == CANARY]
+    hers = {life.id for each in canarys for life in each.lives}
+    hers |= {draft.id for each in canarys for draft in each.drafts}
     with shelf.in_one_go():
         shelf.note_events(receipts)
         shelf.note_letters([(each.reply.inbox, each.reply.letter) for each in cases])
-        shelf.stop(lives, _WHY)
-        shelf.cancel(drafts, _WHY)
+        shelf.stop(lives, _WHY, unsaid=hers)
+        shelf.cancel(drafts, _WHY, unsaid=hers)
         shelf.untag({name for each in cases for name in each.labelled} | {each.id for each in drafts})
         shelf.keep([(each.talk, as_message(each.reply.event, each.talk.id, ledger.now)) for each in cases])
     living = [each.id for each in lives if each.state in STOP.sources]

@@ -312,19 +312,23 @@ class Answers:
         """By inbox and Message-ID: the same mail under another event's name is known by it."""
         self._write(_LETTERS_HEARD, list(letters))
 
-    def stop(self, lives: Collection[Life], reason: str) -> None:
+    def stop(self, lives: Collection[Life], reason: str, *, unsaid: Collection[str] = ()) -> None:
+        """`unsaid`: of whom nothing stands in the log."""
         living = [each.id for each in lives if each.state in STOP.sources]
         self._move(_STOP, len(living), reason, _ms(self._desk.now), living)
         if len(living) < len(lives):
             self._ask(_NOTE_ANSWER, reason, [each.id for each in lives])
-        self._note(f"enrollment: {STOP.name}", [(None, each) for each in living], reason)
+        self._note(
+            f"enrollment: {STOP.name}", [(None, each) for each in living if each not in unsaid], reason
+        )
 
-    def cancel(self, drafts: Collection[Waiting], reason: str) -> None:
+    def cancel(self, drafts: Collection[Waiting], reason: str, *, unsaid: Collection[str] = ()) -> None:
         cancelled = [each.id for each in drafts]
         self._move(_CANCEL, len(cancelled), reason, _ms(self._desk.now), cancelled)
         if labelled := [each.id for each in drafts if each.has_labels]:
             self._ask(_UNLIST, labelled)
-        self._note(f"draft: {CANCEL.name}", [(each.id, each.enrollment_id) for each in drafts], reason)
+        said = [(each.id, each.enrollment_id) for each in drafts if each.id not in unsaid]
+        self._note(f"draft: {CANCEL.name}", said, reason)
 
     def untag(self, drafts: Collection[str]) -> None:
         if drafts:
