@@ -35,8 +35,8 @@ class Room(Protocol):
     def backend(self, ledger: Ledger) -> int | None:
         """Who in the database works for it, if that may have to wait for others."""
 
-    def held_up(self, backend: int) -> bool:
-        """Does the database make it wait for somebody?"""
+    def waits(self, backend: int | None, other: int | None) -> bool:
+        """Does the database make it wait for that other one?"""
 
     def close(self) -> None: ...
 
@@ -44,7 +44,7 @@ class Room(Protocol):
 class SqliteRoom:
     def __init__(self, path: Path) -> None:
         self.store = open_store(f"sqlite:///{path}")
-        _hurry(self.store, "PRAGMA synchronous=OFF")  # power is not what fails here
+        hurry(self.store)
         self._own = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._selects = [
             (f'SELECT {_names(table)} FROM "{table.name}" ORDER BY 1, 2', _places(table)) for table in _TABLES
@@ -73,7 +73,7 @@ class SqliteRoom:
     def backend(self, ledger: Ledger) -> int | None:
         return None  # one writes at a time, and readers wait for nobody
 
-    def held_up(self, backend: int) -> bool:
+    def waits(self, backend: int | None, other: int | None) -> bool:
         return False
 
     def close(self) -> None:
@@ -84,7 +84,7 @@ class SqliteRoom:
 class PostgresRoom:
     def __init__(self, url: str) -> None:
         self.store = open_store(url)
-        _hurry(self.store, "SET synchronous_commit = off")
+        hurry(self.store)
         plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
         self._own = psycopg.connect(plain, autocommit=True)
         self._own.execute("SET synchronous_commit = off")
@@ -115,8 +115,8 @@ class PostgresRoom:
         driver: Any = ledger._db.connection.driver_connection
         return int(driver.info.backend_pid)
 
-    def held_up(self, backend: int) -> bool:
-        found = self._own.execute("SELECT cardinality(pg_blocking_pids(%s)) > 0", [backend]).fetchone()
+    def waits(self, backend: int | None, other: int | None) -> bool:
+        found = self._own.execute("SELECT %s = ANY(pg_blocking_pids(%s))", [other, backend]).fetchone()
         return bool(found and found[0])
 
     def close(self) -> None:
@@ -133,10 +133,13 @@ def _names(table: Any, places: list[int] | None = None) -> str:
     return ", ".join(names if places is None else [names[place] for place in places])
 
 
-def _hurry(store: Store, setting: str) -> None:
+def hurry(store: Store) -> None:
+    """Power is not what fails here: nothing waits for a disk."""
+    sqlite = store.database.dialect.name == "sqlite"
+
     @event.listens_for(store.database, "connect")
     def set_up(dbapi: Any, _record: Any) -> None:
-        dbapi.execute(setting).close()
+        dbapi.execute("PRAGMA synchronous=OFF" if sqlite else "SET synchronous_commit = off").close()
         dbapi.commit()
 
     store.database.dispose()

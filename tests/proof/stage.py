@@ -139,12 +139,12 @@ class Stage:
         one.stops_after = after
         self._let_go(one)
         in_the_middle, told = one.at == _THE_MIDDLE, list(one.told)
-        free = self._let_go(other)
+        free = self._let_go(other, but_for=one)
         one.stops_after = None
         if one.at in (_THE_MIDDLE, _THE_COMMIT):
-            self._let_go(one, at_any_rate=True)
+            self._let_go(one)
         if not free:
-            self._until_it_stands(other, at_any_rate=True)
+            self._until_it_stands(other)
         told += other.told + one.told[len(told) :]
         return (self._leave(one), self._leave(other)), told, in_the_middle
 
@@ -155,18 +155,18 @@ class Stage:
         assert not standing.heard or actor.at == standing.at, f"{actor.at}, and not {standing.at}"
         return actor
 
-    def _let_go(self, actor: _Actor, *, at_any_rate: bool = False) -> bool:
-        """Up to the next place. False: the database makes it wait for somebody else, who stands."""
+    def _let_go(self, actor: _Actor, *, but_for: _Actor | None = None) -> bool:
+        """Up to the next place. False: the database makes it wait for that other one."""
         with self._moved:
             actor.stands, actor.live = False, True
         actor.go.set()
-        return self._until_it_stands(actor, at_any_rate=at_any_rate)
+        return self._until_it_stands(actor, but_for)
 
-    def _until_it_stands(self, actor: _Actor, *, at_any_rate: bool = False) -> bool:
+    def _until_it_stands(self, actor: _Actor, but_for: _Actor | None = None) -> bool:
         until = monotonic() + _PATIENCE
         with self._moved:
             while not self._moved.wait_for(lambda: actor.stands or actor.over, _LOOK_EVERY):
-                if not at_any_rate and actor.backend is not None and self._room.held_up(actor.backend):
+                if but_for and self._room.waits(actor.backend, but_for.backend):
                     return False
                 assert monotonic() < until, f"{actor.name} stands nowhere after {actor.at}"
         if actor.error is not None:
@@ -239,8 +239,8 @@ class Stage:
             raise _Struck
 
     @contextmanager
-    def _one_at_a_time(self, now: datetime, by: str) -> Iterator[Any]:
-        with self._told(f"{_BEGINS}{by}", lambda: self._transaction(now, by)) as ledger:
+    def _one_at_a_time(self, now: datetime, by: str, **more: Any) -> Iterator[Any]:
+        with self._told(f"{_BEGINS}{by}", lambda: self._transaction(now, by, **more)) as ledger:
             yield ledger
 
     @contextmanager
