@@ -8,6 +8,7 @@ them.
 import argparse
 import http.client
 import json
+import logging
 import os
 import random
 import shutil
@@ -483,6 +484,9 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     sys.stdout.write(f"{words.database}, {words.minutes:g} minutes, --seed {words.seed}, logs in {folder}\n")
     sys.stdout.flush()
+    logging.basicConfig(
+        filename=folder / "chaos.log"
+    )  # what our own hands complain of, when the database is away
     plan = Plan(database=words.database, seconds=words.minutes * 60, seed=words.seed)
     with surroundings(words.database) as (server, redis):
         verdict = run(plan, folder, server, redis)
