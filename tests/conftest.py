@@ -84,14 +84,19 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(request.getfixturevalue("emptied_on_postgresql"))
 
 
-@pytest.fixture
-def emptied_on_postgresql(emptied_postgres: Store, postgres_url: str) -> str:
-    """The same, for what only a server can do."""
+def empty(store: Store) -> None:
+    """As it was when it was made."""
     tables = ", ".join(f'"{name}"' for name in metadata.tables if name not in {"instance", "pod"})
-    with emptied_postgres.database.begin() as db:
+    with store.database.begin() as db:
         db.execute(text(f"TRUNCATE {tables}"))
         db.execute(text("DELETE FROM pod WHERE id <> :default"), {"default": DEFAULT_POD})
         db.execute(text("UPDATE instance SET boot = NULL, braked_at = NULL, braked_why = NULL"))
+
+
+@pytest.fixture
+def emptied_on_postgresql(emptied_postgres: Store, postgres_url: str) -> str:
+    """The same, for what only a server can do."""
+    empty(emptied_postgres)
     return postgres_url
 
 
