@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal, cast
 
-from sqlalchemy import Connection, Table, create_engine, func, select
+from sqlalchemy import Connection, Table, create_engine, func, make_url, select
 
 from bench.copying import WHO, copy, look_around
 from bench.databases import Databases
@@ -33,6 +33,7 @@ KINDS: tuple[Kind, ...] = ("spread", "domain", "by-hand")
 _AUTHOR = Author(id="bench")
 _COLLEAGUES = 3
 _ASKED_AT_ONCE = 500
+_DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg"}
 _AT_ONCE, _FEWEST_PATTERNS, _MOST_PATTERNS = 75, 30, 150
 _MOST_KNOWN = 8_000
 _LONGEST_AGO = timedelta(days=20)
@@ -229,11 +230,9 @@ class StillComing(Exception):
 
 def check(url: str, everybody: Sequence[Person], *, enrolled: bool = True) -> None:
     """All of them have answered. Raises StillComing unless nothing more goes out to any of them."""
-    database = create_engine(url)
-    with database.connect() as db:
+    with _looking(url) as db:
         for first in range(0, len(everybody), _ASKED_AT_ONCE):
             _check(everybody[first : first + _ASKED_AT_ONCE], db, enrolled)
-    database.dispose()
 
 
 def _check(some: Sequence[Person], db: Connection, enrolled: bool) -> None:
@@ -254,8 +253,15 @@ def _check(some: Sequence[Person], db: Connection, enrolled: bool) -> None:
 
 
 def count_cancelled(url: str) -> int:
-    database = create_engine(url)
-    with database.connect() as db:
-        found = db.scalar(select(func.count()).where(draft.c.state == DraftState.CANCELLED))
-    database.dispose()
-    return found or 0
+    with _looking(url) as db:
+        return db.scalar(select(func.count()).where(draft.c.state == DraftState.CANCELLED)) or 0
+
+
+@contextmanager
+def _looking(url: str) -> Iterator[Connection]:
+    database = create_engine(make_url(url).set(drivername=_DRIVERS[make_url(url).get_backend_name()]))
+    try:
+        with database.connect() as db:
+            yield db
+    finally:
+        database.dispose()

@@ -5,12 +5,18 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from socketserver import BaseRequestHandler, ThreadingTCPServer
 
 import pytest
 
 from bench.load import Requests, WrongAnswer
+from bench.people import KINDS, Kind, StillComing, check, count_cancelled, people, reply
+from engine.react import react
+from relent.assemble import assemble
+from relent.config import Config
+from tests.makers import SECRET
 
 pytestmark = pytest.mark.timeout(300)  # on a busy machine, processes take their time to start
 
@@ -73,6 +79,24 @@ def test_a_wrong_answer_ends_the_measurement(in_python: bool):
         ):
             prepared.send(server.server_address[1], number=1, status=200)
         server.shutdown()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_whoever_would_get_another_letter_ends_the_measurement(database_url: str, kind: Kind):
+    known = people(database_url, kind, 40)
+    heard, unheard = known.everybody[:4], known.everybody[4]
+    house = assemble(Config(database={"url": database_url}, webhooks={"secrets": [SECRET]}))
+    for each in heard:
+        body = reply(each, datetime.now(UTC))
+        event = house.mailbox.read(body, each.draft_id)
+        assert event
+        react(event, body, store=house.store, clock=house.clock, pace=house.pace)
+    house.store.close()
+
+    check(database_url, heard)
+    assert count_cancelled(database_url) == 4
+    with pytest.raises(StillComing, match=f"{unheard.draft_id} would go out"):
+        check(database_url, [*heard, unheard])
 
 
 def test_the_webhook_path_is_measured_against_bare_starlette():
