@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from redis import Redis
 from sqlalchemy import make_url, text
 from starlette.testclient import TestClient
@@ -21,6 +22,10 @@ from relent.web import create_app
 from tests.doubles import FrozenClock, MemoryMailbox
 from tests.makers import SECRET
 from tests.redis_server import RedisServer
+
+# A machine that is busy with other things is no illness of a test.
+settings.register_profile("relent", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("relent")
 
 
 @pytest.fixture

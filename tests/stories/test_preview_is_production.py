@@ -204,7 +204,11 @@ class _Production:
         react(event, b"", store=self.store, clock=self.clock, pace=self.pace)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(sequences(), people(), deeds())
 def test_what_is_foreseen_is_what_happens_to_the_second(tmp_path_factory, sequence, prospects, doings):
     try:

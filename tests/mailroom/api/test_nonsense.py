@@ -131,7 +131,11 @@ json_values = st.recursive(
 BODIED = [each for each in ENDPOINTS if each.body]
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(endpoint=st.sampled_from(BODIED), data=st.data())
 def test_nor_is_anything_that_nobody_has_thought_of(
     api: TestClient, inbox: str, endpoint: Endpoint, data: st.DataObject
