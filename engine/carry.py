@@ -6,7 +6,7 @@ made to wait until the letter's fate is known.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -78,6 +78,9 @@ class Batch:
     """What was read for several letters at once, and what is counted while they leave."""
 
     around: Around
+    kept: Mapping[str, datetime] = field(
+        default_factory=dict
+    )  #: for which drafts there is room, and until when
     forecast: Forecast | None = None
 
     def room(self, draft: Draft, ledger: Ledger) -> Full | None:
@@ -87,7 +90,8 @@ class Batch:
         return no_room(draft, ledger, in_turn=True)
 
     def keeps_room(self, draft: Draft, now: datetime) -> bool:
-        return draft.room_until is not None and now < draft.room_until
+        until = self.kept.get(draft.id)
+        return until is not None and now < until
 
     def window(self, draft: Draft, now: datetime) -> Full | None:
         """Where room is kept, only the hours can have come to their end."""

@@ -48,7 +48,7 @@ def dispatch_due(
     if not claimed:
         mailbox.rest()
         return
-    claimed, batch = _look_around(claimed, hands, (forecast or Forecast()).begin())
+    batch = _look_around(claimed, hands, (forecast or Forecast()).begin())
     table = _Table(deque(claimed), batch, until=monotonic() + pace.lease.total_seconds() / 2)
     lines = beside[: (len(claimed) - 1) // _WORTH_A_LINE]
     together = Together(store) if lines else None
@@ -96,15 +96,16 @@ def _claim(hands: Hands, only: Collection[str] | None, waited: timedelta) -> lis
         return claimed
 
 
-def _look_around(claimed: list[Draft], hands: Hands, forecast: Forecast) -> tuple[list[Draft], Batch]:
+def _look_around(claimed: list[Draft], hands: Hands, forecast: Forecast) -> Batch:
     """What all of them need to know is read once, and room is kept for them as far as there is plenty.
 
     After they were claimed, not with it: whoever waits for a turn to count holds no letter that an answer waits for.
     """
     try:
         with hands.store.transaction(hands.clock.now(), "dispatch") as ledger:
-            batch = Batch(around=look_around(claimed, ledger), forecast=forecast)
-            return keep_room(claimed, batch.around.whose, ledger, forecast), batch
+            around = look_around(claimed, ledger)
+            kept = keep_room(claimed, around.whose, ledger, forecast)
+            return Batch(around=around, kept=kept, forecast=forecast)
     except BaseException:
         let_go(claimed, hands)
         raise

@@ -115,7 +115,6 @@ class Draft:
     claim_token: str | None = None
     claim_owner: str | None = None
     lease_until: datetime | None = None
-    room_until: datetime | None = None  #: until then nobody needs to count whether a limit is full
     gate_at: datetime | None = None
     carrier: str | None = None  #: the mailbox that has, or had, it in its hands
     attempt: int = 0

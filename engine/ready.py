@@ -1,6 +1,6 @@
 """A draft that is to leave: the letter that it becomes, and who or what forbids it."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from engine.addresses import CANARY, contact
@@ -9,6 +9,8 @@ from engine.errors import PermanentFailure
 from engine.model import Draft, Enrollment, Inbox, Letter, Message
 from engine.sequence import Sequence as Rules
 from engine.store import Ledger, Mark
+
+_AT_ONCE = 5_000
 
 
 class InboxClosed(PermanentFailure):
@@ -35,15 +37,24 @@ class Around:
 
 
 def look_around(drafts: Collection[Draft], ledger: Ledger) -> Around:
-    lives = ledger.enrollments.some({draft.enrollment_id for draft in drafts if draft.enrollment_id})
-    return Around(
-        inboxes=ledger.inboxes.of(
-            {contact(each) for draft in drafts for each in (draft.inbox_id, *draft.everybody)}
-        ),
-        marks=ledger.threads.marks({draft.thread_id for draft in drafts}),
-        lives=lives,
-        rules={each.version: ledger.enrollments.version(each.version) for each in lives.values()},
-    )
+    lives: dict[str, Enrollment] = {}
+    for some in _pieces({draft.enrollment_id for draft in drafts if draft.enrollment_id}):
+        lives |= ledger.enrollments.some(some)
+    inboxes: dict[str, Inbox] = {}
+    for some in _pieces({contact(each) for draft in drafts for each in (draft.inbox_id, *draft.everybody)}):
+        inboxes |= ledger.inboxes.of(some)
+    marks: dict[str, list[Mark]] = {}
+    for some in _pieces({draft.thread_id for draft in drafts}):
+        marks |= ledger.threads.marks(some)
+    rules = {each.version: ledger.enrollments.version(each.version) for each in lives.values()}
+    return Around(inboxes=inboxes, marks=marks, lives=lives, rules=rules)
+
+
+def _pieces(names: Collection[str]) -> Iterator[list[str]]:
+    """No database takes a question about everybody."""
+    every = sorted(names)
+    for begin in range(0, len(every), _AT_ONCE):
+        yield every[begin : begin + _AT_ONCE]
 
 
 def is_plain(draft: Draft) -> bool:

@@ -2,10 +2,10 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from engine.limits import Full, Place, What, keys, period, rates, room_now, sequence_zone
+from engine.limits import Full, Place, What, counted, keys, period, rates, room_now, sequence_zone
 from engine.model import Draft, Enrollment
 from engine.plan import calendar_of, place_of_draft
 from engine.sequence import Sequence
@@ -47,8 +47,10 @@ def sequence_of(draft: Draft, ledger: Ledger) -> tuple[Enrollment, Sequence] | N
 Whose = Callable[[Draft], tuple[Enrollment, Sequence] | None]
 
 
-def keep_room(claimed: Collection[Draft], whose: Whose, ledger: Ledger, forecast: Forecast) -> list[Draft]:
-    """The same drafts. Those whose limits are far from full have `room_until`: nobody needs to count at their gate.
+def keep_room(
+    claimed: Collection[Draft], whose: Whose, ledger: Ledger, forecast: Forecast
+) -> dict[str, datetime]:
+    """Those whose limits are far from full, by their ids, and until when nobody needs to count at their gate.
 
     What is kept counts for everybody else as if it had left, and is let go with the claim. For as many again there
     must be room besides: what somebody posts by hand asks nobody, and counts as well. Where letters keep a distance
@@ -56,12 +58,11 @@ def keep_room(claimed: Collection[Draft], whose: Whose, ledger: Ledger, forecast
     """
     asking = [each for each in _askers(claimed, whose) if each.sequence.limits.gap is None]
     if not asking:
-        return list(claimed)
+        return {}
     ledger.diaries.queue_up([each.place for each in asking], *(each.sequence.limits for each in asking))
     room = _Room(ledger, forecast, Counter(key for each in asking for key in keys(each.place)))
-    wanted = {each.draft.id: end for each in asking if (end := room.kept_until(each))}
-    until = ledger.drafts.keep_room(claimed, wanted)
-    return [replace(each, room_until=until[each.id]) if each.id in until else each for each in claimed]
+    until = {each.draft.id: end for each in asking if (end := room.kept_until(each))}
+    return ledger.drafts.keep_room(claimed, until)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +90,18 @@ class _Room:
     wanted: Counter[tuple[What, str]]  #: how many ask for the same mailbox, company or domain
     _taken: dict[tuple[What, str, datetime, datetime, bool], int] = field(default_factory=dict, init=False)
     _began: dict[str, datetime | None] = field(default_factory=dict, init=False)
+    _ends: dict[tuple[object, ...], datetime | None] = field(default_factory=dict, init=False)
 
     def kept_until(self, asker: _Asker) -> datetime | None:
         """When the first of its periods ends. None: one of them may become full."""
+        place, rules = asker.place, asker.sequence
+        whats = counted(rules.limits)
+        alike = rules.version, place.opener, *(each for each in keys(place) if each[0] in whats)
+        if alike not in self._ends:
+            self._ends[alike] = self._first_end(asker)
+        return self._ends[alike]
+
+    def _first_end(self, asker: _Asker) -> datetime | None:
         now, place, ends = self.ledger.now, asker.place, []
         zone = sequence_zone(asker.sequence)
         for _, what, key, rate in rates(place, asker.sequence.limits, now, zone, self):

@@ -14,6 +14,11 @@ from engine.sequence import Sequence, Step, Variant
 
 Known = Mapping[str, Any]  #: what a template sees
 
+_MOST_KNOWN = 1_000
+_of_everybody: dict[
+    str, tuple[str, ...]
+] = {}  #: what each version of a sequence needs, if that depends on nobody
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Worded:
@@ -87,13 +92,25 @@ def rehearse(sequence: Sequence, email: str, variables: Mapping[str, str]) -> No
 def lacking(sequence: Sequence, variables: Mapping[str, str]) -> str | None:
     """What is missing before anybody is written to: `company is missing`. Every step is looked at, not the first only."""
     known = known_of(sequence, "somebody", variables)
-    needed = dict.fromkeys(sequence.requires)
-    for step in may_reach(sequence.steps, known):
-        needed |= dict.fromkeys(_needed(step, sequence))
-    missing = [name for name in needed if name != "step" and not str(known.get(name, "")).strip()]
+    missing = [name for name in _all_needed(sequence, known) if not str(known.get(name, "")).strip()]
     if not missing:
         return None
     return f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
+
+
+def _all_needed(sequence: Sequence, known: Known) -> tuple[str, ...]:
+    """Where everybody goes one way, everybody needs the same: that is asked at every letter, and found out once."""
+    if (found := _of_everybody.get(sequence.version)) is not None:
+        return found
+    needed = dict.fromkeys(sequence.requires)
+    for step in may_reach(sequence.steps, known):
+        needed |= dict.fromkeys(_needed(step, sequence))
+    needed.pop("step", None)
+    if not any(step.when or step.choose for step in sequence.every_step()):
+        if len(_of_everybody) >= _MOST_KNOWN:
+            _of_everybody.clear()
+        _of_everybody[sequence.version] = tuple(needed)
+    return tuple(needed)
 
 
 def may_reach(steps: tuple[Step, ...], known: Known) -> Iterator[Step]:

@@ -119,9 +119,10 @@ class Worker:
         """Somebody says that these are due. Whatever of that is true leaves; how many did something."""
         try:
             with self._hands:
+                self._guard.look()
                 return 0 if self._enough.is_set() else len(self._carry(only=draft_ids))
-        except SQLAlchemyError as error:  # whoever looks by themselves says so, louder
-            log.debug("the database does not answer, a hint is lost: %s", error)
+        except (SQLAlchemyError, Unavailable) as error:  # whoever looks by themselves says so, louder
+            log.debug("nothing is sent just now, a hint is lost: %s", error)
         except Exception:
             log.exception("our own mistake; the worker goes on")
         return 0

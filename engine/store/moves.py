@@ -160,7 +160,7 @@ class Desk:
         rows = [row for row in rows if getattr(row, "inbox_id", None) != CANARY]
         if rows:
             reasons = why if isinstance(why, Mapping) else {row.id: why for row in rows}
-            self.db.execute(insert(audit), [self._line(table, what, row, reasons[row.id]) for row in rows])
+            _LINE.each(self.db, [self._line(table, what, row, reasons[row.id]) for row in rows])
 
     def _line(self, table: Table, what: str, row: Row[Any], why: str | None) -> dict[str, Any]:
         return {

@@ -159,6 +159,8 @@ class Outbox:
         return self._listening
 
     def _readers(self, kind: str, inbox_id: str) -> list[Subscriber]:
+        if not self._everybody():
+            return []
         curious = [each for each in self._everybody() if each.wants(kind)]
         pod_id = None
         if any(each.asks_for_pods for each in curious):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
+    JSON,
     CompoundSelect,
     Connection,
     Delete,
@@ -18,6 +19,7 @@ from sqlalchemy import (
     Update,
 )
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.types import TypeEngine
 
 Statement = Select[Any] | CompoundSelect[Any] | Insert | Update | Delete
 _Change = Callable[[Any], Any]
@@ -102,7 +104,7 @@ def _make(statement: Statement, dialect: Dialect) -> _Made:
     going_in = {
         name: change
         for name, bound in named.items()
-        if (change := bound.type.dialect_impl(dialect).bind_processor(dialect)) is not None
+        if (change := _going_in(bound.type, dialect)) is not None
     }
     fixed = {name: bound.value for name, bound in named.items() if not bound.required}
     for name in fixed.keys() & going_in.keys():
@@ -119,6 +121,20 @@ def _make(statement: Statement, dialect: Dialect) -> _Made:
             if (change := column.type.dialect_impl(dialect).result_processor(dialect, None)) is not None
         ),
     )
+
+
+def _going_in(kind: TypeEngine[Any], dialect: Dialect) -> _Change | None:
+    change = kind.dialect_impl(dialect).bind_processor(dialect)
+    if change is None or not isinstance(kind, JSON):
+        return change
+    nobody, nothing = change([]), change({})  # most lists are empty
+
+    def said(value: Any) -> Any:
+        if value == () or value == []:
+            return nobody
+        return nothing if value == {} else change(value)
+
+    return said
 
 
 def _changed(row: Any, coming_out: tuple[tuple[int, _Change], ...]) -> tuple[Any, ...]:

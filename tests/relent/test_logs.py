@@ -21,8 +21,8 @@ from relent.worker import Worker
 from tests.makers import enrolled, pending, received, signed
 from tests.relent.processes import ROOT
 
-#: What a stranger may write: line breaks of all kinds, escape sequences, a text turned around, half a character.
-HOSTILE = "a\r\nb\u2028c\x85d\x1b[31m\x9b2Je\u202ef\x7fg\x00h\ud800i"
+#: What a stranger may write: line breaks of all kinds, escape sequences, a text turned around.
+HOSTILE = "a\r\nb\u2028c\x85d\x1b[31m\x9b2Je\u202ef\x7fg\x00hi"
 
 
 @pytest.fixture
@@ -80,6 +80,16 @@ def test_what_a_stranger_wrote_stays_one_line_and_moves_no_cursor(written):
     assert line.isascii()
     assert line.isprintable()
     assert json.loads(line)["event"] == HOSTILE
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_half_a_character_is_written_out(plain):
+    """Made by hand: who collects the reports of tests could not carry it."""
+    said = logging.makeLogRecord({"name": "relent.x", "levelno": logging.INFO, "msg": "half: \ud800"})
+
+    line = formatter(plain=plain).format(said)
+    line.encode("utf-8")
+    assert "half: \\ud800" in line
 
 
 def test_a_mistake_of_ours_is_one_line_as_well(written):
