@@ -88,6 +88,20 @@ def stay_silent(conversation: "Conversation") -> None:
     raise HangUp
 
 
+def go_deaf(conversation: "Conversation") -> None:
+    """Asks for the letter, and reads none of it."""
+    conversation.write(b"354 go on\r\n")
+    conversation.server.closing.wait(10)
+    raise HangUp
+
+
+def hang_up_in_mid_letter(conversation: "Conversation") -> None:
+    """Asks for the letter, reads a little of it, and is gone."""
+    conversation.write(b"354 go on\r\n")
+    conversation.sock.recv(100)
+    reset(conversation)
+
+
 def drip(line: str, pause: float) -> Fault:
     """One byte at a time: each of them in time, all of them much too late."""
 

@@ -25,7 +25,9 @@ from tests.smtp_server import (
     SmtpServer,
     at_the,
     drip,
+    go_deaf,
     hang_up,
+    hang_up_in_mid_letter,
     refuse,
     reset,
     say,
@@ -268,6 +270,19 @@ def test_after_a_failure_a_letter_leaves_over_a_new_line(verb, careful, login):
 
     assert len(careful.accepted) == 1
     assert careful.connections == 2
+
+
+@pytest.mark.parametrize("fault", [go_deaf, hang_up_in_mid_letter])
+def test_a_server_that_does_not_read_to_the_end_never_sees_the_gate_asked(fault, plain):
+    plain.faults["DATA"] = fault
+    content = b"x" * 20_000_000  # more than anybody's buffers hold
+    file = Enclosure(name="large.bin", content_type="application/octet-stream", content=content)
+
+    with transport(plain, timeout=0.5) as carrier, pytest.raises(TemporaryFailure):
+        carrier.send(letter(attachments=(file,)), gate := Gate())
+
+    assert gate.asked == 0
+    assert plain.dots == 0
 
 
 @pytest.mark.parametrize("code", [530, 534, 535, 538])

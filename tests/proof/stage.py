@@ -10,7 +10,7 @@ has been told, and what stands in the database.
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import datetime
 from time import monotonic
@@ -26,7 +26,7 @@ from tests.proof.rooms import Room
 _PATIENCE = 30.0
 _LOOK_EVERY = 0.01
 _THE_MIDDLE, _THE_COMMIT = "in mid-transaction", "before its commit"
-_MORE = "more is asked of it"
+_MORE, _A_WHILE = "more is asked of it", "it lasts a while"
 _ASKING = (Connection, Desk, FunctionType, MethodType)
 
 #: What happened at one instant, and to what: see tests/proof/oracle.py.
@@ -297,6 +297,9 @@ class _Listening:
         except Exception as error:
             self._lines.answers.append(error)
             raise
+        if hasattr(answer, "__enter__"):
+            self._lines.answers.append(_A_WHILE)
+            return answer
         if isinstance(answer, Iterator):
             answer = list(answer)
         plain = _is_plain(answer)
@@ -317,6 +320,8 @@ class _Reciting:
         answer = self._answers.popleft()
         if isinstance(answer, Exception):
             raise answer
+        if answer is _A_WHILE:
+            return nullcontext()
         return self if answer is _MORE else answer
 
 

@@ -11,6 +11,7 @@ The same months every time; with RELENT_TEST_LONG=1 others, and many more.
 import os
 import secrets
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from itertools import count
@@ -33,6 +34,7 @@ from engine import ids, owner
 from tests.conftest import empty
 from tests.proof.life import Lives
 from tests.proof.months import FATES, PEOPLE, SEQUENCES, House
+from tests.proof.oracle import Broken
 
 LONG = bool(os.environ.get("RELENT_TEST_LONG"))
 PERSON, NUMBER = st.sampled_from(PEOPLE), st.integers(0, 5)
@@ -47,6 +49,7 @@ class Months(RuleBasedStateMachine):
     """Whoever runs it says what each of them lives by."""
 
     live: Callable[[], Lives]
+    seen: Counter[str]  #: what has happened, in all runs
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,6 +58,7 @@ class Months(RuleBasedStateMachine):
     def teardown(self) -> None:
         try:
             self.house.settle_down()
+            self.seen.update(self.house.counted())
         finally:
             self.house.lives.end()
             self.house.lives.looking.dispose()
@@ -63,9 +67,14 @@ class Months(RuleBasedStateMachine):
     def the_promises_are_kept(self) -> None:
         self.house.check()
 
-    @initialize(name=st.sampled_from(sorted(SEQUENCES)))
-    def a_list_is_handed_in(self, name: str) -> None:
-        self.house.enroll(name, *PEOPLE)
+    @initialize(
+        names=st.sets(st.sampled_from(sorted(SEQUENCES)), min_size=1),
+        fates=st.lists(st.sampled_from(FATES), min_size=3, max_size=12),
+    )
+    def a_list_is_handed_in(self, names: set[str], fates: list[str]) -> None:
+        for name in sorted(names):
+            self.house.enroll(name, *PEOPLE)
+        self.house.post.fates.extend(fates)
 
     # --- time ---
 
@@ -151,26 +160,38 @@ class Months(RuleBasedStateMachine):
 
 
 @pytest.fixture
-def machine(
-    database_url: str, empty_sqlite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: Any
+def machine(database_url: str, request: pytest.FixtureRequest) -> type[Months]:
+    if database_url.startswith("sqlite"):
+        return request.getfixturevalue("machine_on_sqlite")
+    return _machine(
+        request, lambda _: database_url, lambda: empty(request.getfixturevalue("emptied_postgres"))
+    )
+
+
+@pytest.fixture
+def machine_on_sqlite(empty_sqlite: Path, tmp_path: Path, request: pytest.FixtureRequest) -> type[Months]:
+    return _machine(
+        request, lambda name: f"sqlite:///{shutil.copy(empty_sqlite, tmp_path / f'{name}.db')}", lambda: None
+    )
+
+
+def _machine(
+    request: pytest.FixtureRequest, url: Callable[[int], str], sweep: Callable[[], None]
 ) -> type[Months]:
-    numbers = count(1)
+    """Names come out the same in every run, and whoever has died is known to be dead."""
+    monkeypatch, numbers = request.getfixturevalue("monkeypatch"), count(1)
     monkeypatch.setattr(ids, "_birth", _Birth(numbers))
     monkeypatch.setattr(secrets, "token_hex", lambda _: f"token {next(numbers)}")
     monkeypatch.setattr("engine.store.ledger.sleep", lambda _: None)
 
     def live() -> Lives:
-        url = database_url
-        if url.startswith("sqlite"):
-            url = f"sqlite:///{shutil.copy(empty_sqlite, tmp_path / f'{next(numbers)}.db')}"
-        else:
-            empty(request.getfixturevalue("emptied_postgres"))
-        lives = Lives(url)
+        sweep()
+        lives = Lives(url(next(numbers)))
         monkeypatch.setattr(owner, "me", lambda: lives.name)
         monkeypatch.setattr(owner, "dead", lambda owners: [one for one in owners if one != lives.name])
         return lives
 
-    return type("MonthsHere", (Months,), {"live": staticmethod(live)})
+    return type("MonthsHere", (Months,), {"live": staticmethod(live), "seen": Counter()})
 
 
 class _Birth:
@@ -181,12 +202,11 @@ class _Birth:
         return milliseconds, next(self._numbers)
 
 
-@pytest.mark.timeout(0 if LONG else 300)
-def test_months_go_by_and_the_promises_are_kept(machine):
+def play(machine: type[Months], examples: int) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=30,
+            max_examples=1000 if LONG else examples,
             stateful_step_count=40,
             deadline=None,
             derandomize=not LONG,
@@ -195,3 +215,33 @@ def test_months_go_by_and_the_promises_are_kept(machine):
             phases=[Phase.generate, *([Phase.shrink] if LONG else [])],
         ),
     )
+
+
+@pytest.mark.timeout(0 if LONG else 300)
+def test_months_go_by_and_the_promises_are_kept(machine, database_url, counted, caplog):
+    database = database_url.partition(":")[0]
+    play(machine, 30 if database == "sqlite" else 8)
+
+    counted(
+        f"months go by, {database}: {', '.join(f'{number:,} {what}' for what, number in machine.seen.items())}"
+    )
+    assert "mistake" not in caplog.text
+    for what in ("letters", "words", "acknowledged", "deaths"):
+        assert machine.seen[what] > 10, f"too little has happened: {machine.seen}"
+
+
+BROKEN = {
+    "the acknowledgement does not wait": ("engine.react._wait", lambda *_, **__: None),
+    "the gate is always open": ("engine.store.drafts.Drafts.pass_gate", lambda *_, **__: True),
+    "what is in the air cannot be called back": ("engine.store.drafts.Drafts.recall", lambda *_, **__: []),
+    "colleagues are forgotten": ("engine.react._colleagues", lambda *_: []),
+    "labels stay": ("engine.store.threads.Threads.untag", lambda *_: None),
+    "the dead are not found": ("engine.store.drafts.Drafts.free_abandoned", lambda *_: ()),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_what_does_not_keep_them_is_found_out(what, machine_on_sqlite, monkeypatch):
+    monkeypatch.setattr(*BROKEN[what])
+    with pytest.raises(Broken):
+        play(machine_on_sqlite, 30)
