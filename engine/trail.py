@@ -5,7 +5,7 @@ function and into whatever thread that is started for it; so nobody hands it on,
 Who writes logs, and who draws spans, is not known here: `relent` reads `known()` and sets a tracer.
 """
 
-import random
+import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from contextvars import ContextVar, Token
@@ -55,8 +55,8 @@ def about(**ids: str | None) -> AbstractContextManager[object]:
 
 
 def _new(ids: Mapping[str, str | None]) -> Mapping[str, str]:
-    """Its id is as long as a trace's, so that it can be one. Whoever guesses it has found a line in a log, and no more."""
-    new = {"story": f"{random.getrandbits(128) or 1:032x}"}
+    """Its id is as long as a trace's, so that it can be one."""
+    new = {"story": os.urandom(16).hex()}
     for name, value in ids.items():
         if value:
             new[name] = value
