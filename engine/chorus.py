@@ -8,6 +8,7 @@ room knows of which of them that can be said in one breath. Whatever is not cert
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from time import monotonic
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -25,6 +26,8 @@ log = logging.getLogger("relent.chorus")
 
 _BY = "webhook"
 _WHY = StopReason.REPLIED
+_UNREADABLE = "unreadable"
+_A_MOMENT = 0.05  #: in seconds, for those who are heard one after the other in everybody's transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +47,15 @@ def hear_together(said: Sequence[Said], *, store: Store, clock: Clock) -> list[H
     try:
         with store.transaction(clock.now(), _BY) as ledger:
             plain = _hear_plain(said, ledger)
-            rest: dict[int, Heard] = {}
-            if (
-                not store.waits_for_rows
-            ):  # nobody else is writing: nothing can be waited for, so all share the commit
-                rest = {
-                    number: _within(each, ledger) for number, each in enumerate(said) if number not in plain
-                }
-    except (
-        SQLAlchemyError
-    ) as error:  # the database itself: asked for each of them, it would not say anything else
+            # where nobody else can be writing, nothing is waited for: so the others share the commit
+            rest = {} if store.waits_for_rows else _hear_the_rest(said, plain, ledger)
+    except SQLAlchemyError as error:  # the database itself: asked for each of them, it would say the same
         return [error] * len(said)
     except Exception as error:  # noqa: BLE001 (one of them: each will hear for itself)
         log.info("%d answers were not heard together: %s", len(said), error)
         return [None] * len(said)
-    return [plain.get(number) or rest.get(number) for number in range(len(said))]
+    heard = rest | plain
+    return [heard.get(number) for number in range(len(said))]
 
 
 def hear_alone(said: Said, *, store: Store, clock: Clock) -> Heard:
@@ -68,6 +65,15 @@ def hear_alone(said: Said, *, store: Store, clock: Clock) -> Heard:
             return hear_and_keep(said.event, said.raw, ledger)
     except Exception as error:  # noqa: BLE001 (whoever asked is told)
         return error
+
+
+def _hear_the_rest(said: Sequence[Said], plain: Mapping[int, Hearing], ledger: Ledger) -> dict[int, Heard]:
+    """For a moment: a letter may be waiting at its gate until this is safe."""
+    until, found = monotonic() + _A_MOMENT, {}
+    for number, each in enumerate(said):
+        if number not in plain and monotonic() < until:
+            found[number] = _within(each, ledger)
+    return found
 
 
 def _within(said: Said, ledger: Ledger) -> Heard:
@@ -153,12 +159,12 @@ class _Facts:
         self._known = found.known
         self._talks = {each.id: each for each in found.talks}
         self._lives = {each.id: each for each in found.lives}
-        self._waiting = _by_whom(found.waiting)
+        self._waiting, self._busy = _by_whom(found.waiting), found.busy
         self._labels = found.named
         self._theirs = _by_person(found.talks)
-        scopes = {each: stop_scope("reply", ledger.enrollments.version(each)) for each in found.versions}
-        self._never = {each for each, scope in scopes.items() if scope is None}
-        together = {each for each, scope in scopes.items() if scope == "company"}
+        scopes = {each: _scope(each, ledger) for each in found.versions}
+        self._never = {each for each, scope in scopes.items() if scope in (None, _UNREADABLE)}
+        together = {each for each, scope in scopes.items() if scope in ("company", _UNREADABLE)}
         self._colleagues: Mapping[str, set[str]] = {}
         if together:
             employers = {employer for each in people if (employer := company(each))}
@@ -174,7 +180,10 @@ class _Facts:
         enrolled = [each for each in self._theirs[reply.sender] if each.enrollment_id]
         if enrolled and talk.enrollment_id is None:
             return None
-        lives = [self._lives[each] for each in {each.enrollment_id or "" for each in enrolled}]
+        whose = {each.enrollment_id or "" for each in enrolled}
+        if not whose <= self._lives.keys():
+            return None
+        lives = [self._lives[each] for each in whose]
         if any(each.state in STOP.sources and each.version in self._never for each in lives):
             return None
         if self._concerns_colleagues(reply, lives, enrolled):
@@ -194,6 +203,8 @@ class _Facts:
         """All that it calls back. None: something is in the air, or waits that no sequence and no label speaks of."""
         theirs = {each.id for each in lives}
         here = {each.id for each in self._theirs[talk.contact] if each.inbox_id == talk.inbox_id}
+        if not self._busy.isdisjoint(theirs | here):
+            return None
         found, labelled = [], set(self._labels.get(talk.id, ()))
         for each in self._waiting_for(theirs | here):
             by_hand = each.enrollment_id not in theirs
@@ -207,6 +218,14 @@ class _Facts:
     def _waiting_for(self, whom: set[str]) -> list[Waiting]:
         found = {each.id: each for name in whom for each in self._waiting.get(name, ())}
         return [found[name] for name in sorted(found)]
+
+
+def _scope(version: str, ledger: Ledger) -> str | None:
+    """Whom an answer stops. What cannot be read any more makes nobody plain whom it could concern."""
+    try:
+        return stop_scope("reply", ledger.enrollments.version(version))
+    except (ValueError, LookupError):
+        return _UNREADABLE
 
 
 def _heard(talk: Talk, drafts: Sequence[Waiting]) -> Hearing:

@@ -3,7 +3,7 @@
 This is the cancel path. When `react` has returned, nothing more goes out to whoever answered.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic, sleep
@@ -24,7 +24,7 @@ from engine.store.inbound import SOURCE
 from engine.trail import span
 from engine.verdict import ABSENCE, Hold, Stop, absence, stop_scope, verdict
 
-_POLL = 0.005
+_POLL, _LONGEST_POLL = 0.005, 0.05
 #: The line in a sequence's `stop:` that speaks of it.
 _RULE = {
     StopReason.REPLIED: "reply",
@@ -61,21 +61,11 @@ class Ignored:
 
 Reaction = Stopped | Held | Ignored
 
-#: Whoever counts what came of it: told once it is written down, and before anything is waited for.
-Told = Callable[[Reaction], object]
 
-
-def nobody(reaction: Reaction) -> None:
-    """Nobody counts."""
-
-
-def react(
-    event: Event, raw: bytes, *, store: Store, clock: Clock, pace: Pace, told: Told = nobody
-) -> Reaction:
+def react(event: Event, raw: bytes, *, store: Store, clock: Clock, pace: Pace) -> Reaction:
     """Raises StillSending when a letter was already leaving and does not land in time: it is stopped all the same."""
     with span("webhook hear"), store.transaction(clock.now(), "webhook") as ledger:
         heard = hear_and_keep(event, raw, ledger)
-    told(heard.reaction)
     wait_for_what_is_in_the_air(heard, store=store, clock=clock, pace=pace)
     return heard.reaction
 
@@ -386,7 +376,7 @@ def wait_for_what_is_in_the_air(heard: Hearing, *, store: Store, clock: Clock, p
 
 
 def _wait(reach: Reach, *, store: Store, clock: Clock, pace: Pace) -> None:
-    until = monotonic() + pace.ack_wait.total_seconds()
+    until, pause = monotonic() + pace.ack_wait.total_seconds(), _POLL
     while True:
         with store.reading(clock.now()) as ledger:
             flying = ledger.in_the_air(reach)
@@ -396,7 +386,8 @@ def _wait(reach: Reach, *, store: Store, clock: Clock, pace: Pace) -> None:
             raise StillSending(
                 f"stopped, but {', '.join(flying)} was already leaving and has not landed. Ask again soon."
             )
-        sleep(_POLL)
+        sleep(pause)
+        pause = min(pause * 1.5, _LONGEST_POLL)
 
 
 def in_a_word(reaction: Reaction) -> str:

@@ -5,9 +5,9 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
@@ -21,10 +21,9 @@ from engine.events import Event
 from engine.model import Pace
 from engine.react import (
     Hearing,
-    Told,
+    Reaction,
     in_a_word,
     may_be_in_the_air,
-    nobody,
     note_unreadable,
     wait_for_what_is_in_the_air,
 )
@@ -41,6 +40,7 @@ _LONG = 64 * 1024  #: what takes longer to read must not keep everybody else wai
 _HANG_UP = {"Connection": "close"}  # whoever goes on sending sends to nobody
 _SOON = {"Retry-After": "5"}
 _MOST_WHO_WAIT = 64  #: for letters in the air
+_MOST_WHO_READ = 4  #: what is long
 
 _Answer = asyncio.Future[Heard]
 
@@ -55,7 +55,9 @@ class Means:
     clock: Clock
     pace: Pace
     max_body: int
-    told: Told = nobody
+    told: Callable[
+        [Reaction], None
+    ]  #: whoever counts: once it is written down, and before anything is waited for
 
 
 class Receiver:
@@ -65,6 +67,7 @@ class Receiver:
         self._means = means
         self._scribe: Scribe[_Answer] = Scribe(store=means.store, clock=means.clock, tell=_tell)
         self._waiting_room = CapacityLimiter(_MOST_WHO_WAIT)
+        self._reading_room = CapacityLimiter(_MOST_WHO_READ)
 
     async def receive(self, scope: Scope, receive: Receive) -> None:
         """When this has returned, nothing more goes out to whoever answered."""
@@ -92,7 +95,10 @@ class Receiver:
                 log.info("%s %s: %s", type(event).__name__.lower(), event.id, in_a_word(heard.reaction))
         if may_be_in_the_air(heard):
             await self._aside(
-                wait_for_what_is_in_the_air, heard, store=means.store, clock=means.clock, pace=means.pace
+                self._waiting_room,
+                partial(
+                    wait_for_what_is_in_the_air, heard, store=means.store, clock=means.clock, pace=means.pace
+                ),
             )
 
     def behind(self) -> float:
@@ -106,7 +112,7 @@ class Receiver:
     async def _read(self, body: bytes, delivery_id: str) -> Event | None:
         if len(body) < _LONG:
             return self._means.mailbox.read(body, delivery_id)
-        return await run_sync(self._means.mailbox.read, body, delivery_id, limiter=self._waiting_room)
+        return await run_sync(self._means.mailbox.read, body, delivery_id, limiter=self._reading_room)
 
     async def _written_down(self, said: Said) -> Hearing:
         answer: _Answer = asyncio.get_running_loop().create_future()
@@ -119,18 +125,19 @@ class Receiver:
             return heard
         if isinstance(heard, SQLAlchemyError):
             raise _away(heard) from heard
-        raise heard
+        raise heard.with_traceback(None)
 
     async def _put_aside(self, delivery_id: str, body: bytes, error: UnreadableEvent) -> None:
         log.error("a signed webhook cannot be read, and is kept as %s: %s", delivery_id, error)
         means = self._means
         await self._aside(
-            note_unreadable, delivery_id, body, str(error), store=means.store, clock=means.clock
+            self._reading_room,
+            partial(note_unreadable, delivery_id, body, str(error), store=means.store, clock=means.clock),
         )
 
-    async def _aside(self, deed: Any, *values: Any, **more: Any) -> None:
+    async def _aside(self, room: CapacityLimiter, deed: Callable[[], object]) -> None:
         try:
-            await run_sync(lambda: deed(*values, **more), limiter=self._waiting_room)
+            await run_sync(deed, limiter=room)
         except SQLAlchemyError as error:
             raise _away(error) from error
 
@@ -146,16 +153,16 @@ class Receiver:
             raise HTTPException(400, "the body did not arrive in time", _HANG_UP) from error
 
     async def _chunks(self, receive: Receive) -> bytes:
-        chunks = b""
+        chunks = bytearray()
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise HTTPException(400, "the body did not arrive")
-            chunks += bytes(message.get("body", b""))
+            chunks += message.get("body", b"")
             if len(chunks) > self._means.max_body:
                 raise HTTPException(413, f"the body is larger than {self._means.max_body:,} bytes", _HANG_UP)
             if not message.get("more_body", False):
-                return chunks
+                return bytes(chunks)
 
 
 def _away(error: Exception) -> HTTPException:

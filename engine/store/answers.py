@@ -48,7 +48,6 @@ class Life:
     id: str
     state: str
     version: str
-    company: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,24 +89,24 @@ class Found:
     known: set[str]  #: events heard before, letters that are known here, senders that are ours
     versions: list[str]  #: of every sequence that anybody was ever in
     talks: list[Talk]
-    lives: list[Life]
+    lives: list[Life]  #: but for those that somebody else is moving
     waiting: list[Waiting]  #: whatever has not had its end and is for them, or in these conversations
+    busy: set[str]  #: enrollments and conversations of which somebody else is moving a draft just now
     named: dict[str, list[str]]  #: by conversation, the drafts that its labels name
 
 
 class _Sentence:
     """One sentence of SQL, as each of the two databases wants it.
 
-    `{?}` stands for one value, `{in}` for a list of them; rows with `{lock}` nobody else moves until the commit, and
-    with `{free}` only those come that nobody else is moving.
+    `{?}` stands for one value, `{in}` for a list of them. With `{free}` only those rows come that nobody else is moving,
+    and nobody else moves them until the commit.
     """
 
     def __init__(self, text: str) -> None:
-        words = {"?": "?", "in": "IN (SELECT value FROM json_each(?))", "lock": "", "free": ""}
+        words = {"?": "?", "in": "IN (SELECT value FROM json_each(?))", "free": ""}
         theirs = {
             "?": "%s",
             "in": "= ANY(%s::text[])",
-            "lock": "FOR UPDATE",
             "free": "FOR UPDATE SKIP LOCKED",
         }
         self._said = {"sqlite": _put(words, text), "postgresql": _put(theirs, text)}
@@ -131,11 +130,13 @@ _TALKS = _Sentence(
     FROM thread WHERE id {in} OR contact {in} ORDER BY id {free}"""
 )
 _WHOSE = _Sentence("SELECT id, contact FROM thread WHERE id {in} OR contact {in}")
-_LIVES = _Sentence("SELECT id, state, version, company FROM enrollment WHERE id {in} ORDER BY id {lock}")
+_LIVES = _Sentence("SELECT id, state, version FROM enrollment WHERE id {in} ORDER BY id {free}")
+_FOR_WHOM = f"(enrollment_id {{in}} OR thread_id {{in}}) AND state NOT IN {_states(DRAFT_ENDS)}"
 _WAITING = _Sentence(
     f"""SELECT id, state, enrollment_id, thread_id, inbox_id, CAST(labels AS TEXT) <> '[]' FROM draft
-    WHERE (enrollment_id {{in}} OR thread_id {{in}}) AND state NOT IN {_states(DRAFT_ENDS)} ORDER BY id {{lock}}"""
+    WHERE {_FOR_WHOM} ORDER BY id {{free}}"""
 )
+_ALL_WAITING = _Sentence(f"SELECT id, enrollment_id, thread_id FROM draft WHERE {_FOR_WHOM}")
 _LABELS = _Sentence("SELECT thread_id, label FROM thread_label WHERE thread_id {in}")
 _KNOWN = _Sentence(
     """SELECT event_id FROM inbound_event WHERE source = {?} AND event_id {in}
@@ -263,7 +264,7 @@ class Answers:
     def look_up(self, asked: "Asked") -> "Found":
         """Everything about all of them. Conversations, lives and drafts are locked until the commit.
 
-        Nothing of people of whom somebody else is moving a conversation just now: the others do not wait for that.
+        But for what somebody else is moving just now: nobody waits for that, and it is told apart.
         """
         with self._in_one_breath():
             if self._shares_rows:
@@ -284,14 +285,17 @@ class Answers:
         )
         with self._in_one_breath():
             lives = self._ask(_LIVES, enrolled)
-            waiting = self._ask(_WAITING, enrolled, threads)
+            everything = self._ask(_ALL_WAITING, enrolled, threads) if self._shares_rows else None
+            drafts = self._ask(_WAITING, enrolled, threads)
             labels = self._ask(_LABELS, threads)
+        waiting = [Waiting(*row) for row in drafts.fetchall()]
         return Found(
             known={row[0] for row in known.fetchall()},
             versions=[row[0] for row in versions.fetchall()],
             talks=talks,
             lives=[Life(*row) for row in lives.fetchall()],
-            waiting=[Waiting(*row) for row in waiting.fetchall()],
+            waiting=waiting,
+            busy=_busy(waiting, everything.fetchall() if everything else ()),
             named=_named(labels.fetchall()),
         )
 
@@ -408,6 +412,11 @@ def _not_busy(talks: list[Talk], everywhere: Iterable[Sequence[str]]) -> list[Ta
     here = {each.id for each in talks}
     busy = {contact for thread_id, contact in everywhere if thread_id not in here}
     return [each for each in talks if each.contact not in busy]
+
+
+def _busy(free: Iterable[Waiting], everything: Iterable[Sequence[str | None]]) -> set[str]:
+    here = {each.id for each in free}
+    return {name for draft_id, *whose in everything if draft_id not in here for name in whose if name}
 
 
 def _named(labels: Iterable[Sequence[str]]) -> dict[str, list[str]]:

@@ -340,6 +340,48 @@ def test_a_letter_that_is_claimed_between_question_and_answer_is_still_called_ba
     assert _cancelled(world) == 3
 
 
+def test_a_sequence_that_cannot_be_read_any_more_concerns_its_own_people_alone(world, monkeypatch):
+    said = _plain(world, 3)
+    email, life = world.enroll("newer", name="Newer")
+    world.say(Reply, life.thread_id, email)
+    with world.store.database.begin() as db:
+        db.execute(text("UPDATE sequence_version SET body = '{}' WHERE name = 'Newer'"))
+    monkeypatch.setattr(chorus_room, "hear_and_keep", lambda *_: 1 / 0)
+
+    heard = hear_together(said, store=world.store, clock=world.clock)
+    assert [isinstance(each, Hearing) for each in heard] == [True, True, True, False]
+    assert _cancelled(world) == 3
+
+
+def test_those_who_are_heard_one_by_one_let_a_letter_at_its_gate_go_first(world, monkeypatch):
+    """Where all share one commit, the others get another one."""
+    said = _plain(world, 4)
+    monkeypatch.setattr(chorus_room, "_A_MOMENT", 0)
+    monkeypatch.setattr(chorus_room, "_hear_plain", lambda said, ledger: {})
+
+    assert hear_together(said, store=world.store, clock=world.clock) == [None] * 4
+    assert _cancelled(world) == 0
+
+
+@pytest.mark.parametrize("table", ["draft", "enrollment"])
+def test_who_stands_still_with_somebodys_draft_in_hand_holds_up_nobody_else(world, table):
+    if not world.store.waits_for_rows:
+        return  # there everybody waits for one lock, and nobody holds it for long
+    said = _plain(world, 3)
+    name = said[1].event.thread_id
+    whose = {
+        "draft": "SELECT id FROM draft WHERE thread_id = :t FOR UPDATE",
+        "enrollment": "SELECT id FROM enrollment WHERE id = (SELECT enrollment_id FROM thread WHERE id = :t) FOR UPDATE",
+    }
+    with world.store.database.connect() as frozen:
+        assert frozen.execute(text(whose[table]), {"t": name}).all()
+        heard = hear_together(said, store=world.store, clock=world.clock)
+        assert [isinstance(each, Hearing) for each in heard] == [True, False, True]
+        assert heard[1] is None
+    assert isinstance(hear_alone(said[1], store=world.store, clock=world.clock), Hearing)
+    assert _cancelled(world) == 3
+
+
 class _Ticket:
     """Somebody who waits."""
 
@@ -404,7 +446,7 @@ def test_a_thousand_times_the_same_from_all_sides_is_one_effect(world, scribe):
 
 
 def test_a_full_queue_says_so_at_once(world, scribe, monkeypatch):
-    monkeypatch.setattr(scribe_room, "_MOST_WAITING", 3)
+    monkeypatch.setattr(scribe_room, "_MOST_WAITING", 4)
     held, go_on = threading.Event(), threading.Event()
     usual = scribe_room.hear_together
 
