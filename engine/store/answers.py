@@ -9,8 +9,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from itertools import chain
 from json.encoder import encode_basestring_ascii
-from typing import Any
+from typing import Any, TypeVar
 
 from engine.ids import FOLLOW_UP, follow_up_label
 from engine.model import Message
@@ -20,7 +22,10 @@ from engine.store.moves import Desk
 from engine.store.tables import UtcDateTime
 from engine.store.threads import with_one_more
 
+T = TypeVar("T")
+
 _TIME = UtcDateTime()
+_SIZES = (64, 16, 4, 1)
 
 # --- what is asked ---
 
@@ -96,20 +101,28 @@ class Found:
 
 
 class _Sentence:
-    """One sentence of SQL, as each of the two databases wants it.
+    """One sentence of SQL, as each of the two databases wants it. A question names its `columns`.
 
     `{?}` stands for one value, `{in}` for a list of them. With `{free}` only those rows come that nobody else is moving,
-    and nobody else moves them until the commit.
+    and nobody else moves them until the commit. SQLite gives all rows at once, as JSON: at every step of its own the
+    driver lets other threads run, and to come back costs more than what is done. Whatever it refuses ends the whole
+    transaction there (`{or}`), so that it keeps no copies for an end of this sentence alone.
     """
 
-    def __init__(self, text: str) -> None:
-        words = {"?": "?", "in": "IN (SELECT value FROM json_each(?))", "free": ""}
+    def __init__(self, text: str, *columns: str) -> None:
+        words = {"?": "?", "in": "IN (SELECT value FROM json_each(?))", "free": "", "or": "OR ROLLBACK"}
         theirs = {
             "?": "%s",
             "in": "= ANY(%s::text[])",
             "free": "FOR UPDATE SKIP LOCKED",
+            "or": "",
         }
-        self._said = {"sqlite": _put(words, text), "postgresql": _put(theirs, text)}
+        names = ", ".join(columns)
+        at_once = f"WITH found({names}) AS ({text}) SELECT json_group_array(json_array({names})) FROM found"
+        self._said = {
+            "sqlite": _put(words, at_once if columns else text),
+            "postgresql": _put(theirs, text),
+        }
 
     def by(self, dialect: str) -> str:
         return self._said[dialect]
@@ -127,42 +140,51 @@ def _states(states: Iterable[str]) -> str:
 
 _TALKS = _Sentence(
     """SELECT id, inbox_id, contact, enrollment_id, last_position, message_count, size, hidden, senders, recipients
-    FROM thread WHERE id {in} OR contact {in} ORDER BY id {free}"""
+    FROM thread WHERE id {in} OR contact {in} ORDER BY id {free}""",
+    "id", "inbox_id", "contact", "enrollment_id", "last_position", "message_count", "size", "hidden", "senders", "recipients",
+)  # fmt: skip
+_WHOSE = _Sentence("SELECT id, contact FROM thread WHERE id {in} OR contact {in}", "id", "contact")
+_LIVES = _Sentence(
+    "SELECT id, state, version FROM enrollment WHERE id {in} ORDER BY id {free}", "id", "state", "version"
 )
-_WHOSE = _Sentence("SELECT id, contact FROM thread WHERE id {in} OR contact {in}")
-_LIVES = _Sentence("SELECT id, state, version FROM enrollment WHERE id {in} ORDER BY id {free}")
 _FOR_WHOM = f"(enrollment_id {{in}} OR thread_id {{in}}) AND state NOT IN {_states(DRAFT_ENDS)}"
 _WAITING = _Sentence(
     f"""SELECT id, state, enrollment_id, thread_id, inbox_id, CAST(labels AS TEXT) <> '[]' FROM draft
-    WHERE {_FOR_WHOM} ORDER BY id {{free}}"""
+    WHERE {_FOR_WHOM} ORDER BY id {{free}}""",
+    "id", "state", "enrollment_id", "thread_id", "inbox_id", "has_labels",
+)  # fmt: skip
+_ALL_WAITING = _Sentence(
+    f"SELECT id, enrollment_id, thread_id FROM draft WHERE {_FOR_WHOM}", "id", "enrollment_id", "thread_id"
 )
-_ALL_WAITING = _Sentence(f"SELECT id, enrollment_id, thread_id FROM draft WHERE {_FOR_WHOM}")
-_LABELS = _Sentence("SELECT thread_id, label FROM thread_label WHERE thread_id {in}")
+_LABELS = _Sentence("SELECT thread_id, label FROM thread_label WHERE thread_id {in}", "thread_id", "label")
 _KNOWN = _Sentence(
     """SELECT event_id FROM inbound_event WHERE source = {?} AND event_id {in}
     UNION ALL SELECT message_id FROM inbound_message WHERE inbox_id {in} AND message_id {in}
     UNION ALL SELECT message_id FROM message WHERE inbox_id {in} AND message_id {in}
     UNION ALL SELECT message_id FROM draft WHERE message_id {in}
-    UNION ALL SELECT id FROM inbox WHERE id {in}"""
+    UNION ALL SELECT id FROM inbox WHERE id {in}""",
+    "name",
 )
-_VERSIONS = _Sentence("SELECT id FROM sequence_version")
+_VERSIONS = _Sentence("SELECT id FROM sequence_version", "id")
 _COLLEAGUES = _Sentence(
     """SELECT id, company FROM enrollment
-    WHERE company {in} AND version {in} AND (state = 'active' OR state = 'paused')"""
+    WHERE company {in} AND version {in} AND (state = 'active' OR state = 'paused')""",
+    "id",
+    "company",
 )
 
 # --- what is said ---
 
 _STOP = _Sentence(
-    f"""UPDATE enrollment SET state = '{STOP.target}', reason = {{?}}, updated_at = {{?}}, wake_at = NULL
+    f"""UPDATE {{or}} enrollment SET state = '{STOP.target}', reason = {{?}}, updated_at = {{?}}, wake_at = NULL
     WHERE id {{in}} AND state IN {_states(STOP.sources)}"""
 )
 _NOTE_ANSWER = _Sentence(
-    f"""UPDATE enrollment SET reason = {{?}}
+    f"""UPDATE {{or}} enrollment SET reason = {{?}}
     WHERE id {{in}} AND state = '{EnrollmentState.FINISHED}' AND reason IS NULL"""
 )
 _CANCEL = _Sentence(
-    f"""UPDATE draft SET state = '{CANCEL.target}', outcome = {{?}}, updated_at = {{?}}
+    f"""UPDATE {{or}} draft SET state = '{CANCEL.target}', outcome = {{?}}, updated_at = {{?}}
     WHERE id {{in}} AND state IN {_states(CANCEL.sources)}"""
 )
 _UNLIST = _Sentence("DELETE FROM draft_label WHERE draft_id {in}")
@@ -170,7 +192,7 @@ _UNTAG = _Sentence("DELETE FROM thread_label WHERE label {in}")
 _PATIENCE = "SET LOCAL lock_timeout = '1s'"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Rows:
     """Many rows in one sentence: where they go, and what kind each column is to PostgreSQL."""
 
@@ -178,23 +200,29 @@ class _Rows:
     columns: Mapping[str, str]
     key: str | None = None  #: rows are there already, and found by this; None: they are new
 
-    def by(self, dialect: str) -> str:
-        if self.key is not None:
-            return self._changed(dialect)
-        names = ", ".join(f'"{name}"' for name in self.columns)
-        if dialect == "sqlite":
-            return f"INSERT INTO {self.table} ({names}) VALUES ({', '.join('?' * len(self.columns))})"
-        return f"INSERT INTO {self.table} ({names}) SELECT {self._cast()} FROM {self._unnest()}"
+    def for_sqlite(self, number: int) -> str:
+        """So many of them in one step."""
+        row = f"({', '.join('?' * len(self.columns))})"
+        rows = f"VALUES {', '.join([row] * number)}"
+        if self.key is None:
+            return f"INSERT OR ROLLBACK INTO {self.table} ({self._names}) {rows}"
+        numbered = {name: f"r.column{number}" for number, name in enumerate(self.columns, 1)}
+        put = ", ".join(f'"{name}" = {column}' for name, column in numbered.items() if name != self.key)
+        return f'UPDATE OR ROLLBACK {self.table} SET {put} FROM ({rows}) AS r WHERE {self.table}."{self.key}" = {numbered[self.key]}'
 
-    def _changed(self, dialect: str) -> str:
-        changed = [name for name in self.columns if name != self.key]
-        if dialect == "sqlite":
-            put = ", ".join(f'"{name}" = ?' for name in changed)
-            return f'UPDATE {self.table} SET {put} WHERE "{self.key}" = ?'
+    def for_postgresql(self) -> str:
+        """Any number, as an array for each column."""
+        if self.key is None:
+            return f"INSERT INTO {self.table} ({self._names}) SELECT {self._cast()} FROM {self._unnest()}"
+        changed = (name for name in self.columns if name != self.key)
         put = ", ".join(f'"{name}" = r."{name}"{self._json(name)}' for name in changed)
         return (
             f'UPDATE {self.table} AS t SET {put} FROM {self._unnest()} WHERE t."{self.key}" = r."{self.key}"'
         )
+
+    @property
+    def _names(self) -> str:
+        return ", ".join(f'"{name}"' for name in self.columns)
 
     def _cast(self) -> str:
         return ", ".join(f'r."{name}"{self._json(name)}' for name in self.columns)
@@ -204,8 +232,7 @@ class _Rows:
 
     def _unnest(self) -> str:
         kinds = ("text" if kind == "json" else kind for kind in self.columns.values())
-        names = ", ".join(f'"{name}"' for name in self.columns)
-        return f"unnest({', '.join(f'%s::{kind}[]' for kind in kinds)}) AS r({names})"
+        return f"unnest({', '.join(f'%s::{kind}[]' for kind in kinds)}) AS r({self._names})"
 
 
 _EVENTS = _Rows(
@@ -276,9 +303,7 @@ class Answers:
             versions = self._ask(_VERSIONS)
             everywhere = self._ask(_WHOSE, asked.threads, asked.people) if self._shares_rows else None
             talking = self._ask(_TALKS, asked.threads, asked.people)
-        talks = _not_busy(
-            [_talk(row) for row in talking.fetchall()], everywhere.fetchall() if everywhere else ()
-        )
+        talks = _not_busy([_talk(row) for row in self._found(talking)], self._found(everywhere))
         enrolled, threads = (
             {each.enrollment_id for each in talks if each.enrollment_id},
             {each.id for each in talks},
@@ -288,21 +313,21 @@ class Answers:
             everything = self._ask(_ALL_WAITING, enrolled, threads) if self._shares_rows else None
             drafts = self._ask(_WAITING, enrolled, threads)
             labels = self._ask(_LABELS, threads)
-        waiting = [Waiting(*row) for row in drafts.fetchall()]
+        waiting = [Waiting(*row) for row in self._found(drafts)]
         return Found(
-            known={row[0] for row in known.fetchall()},
-            versions=[row[0] for row in versions.fetchall()],
+            known={row[0] for row in self._found(known)},
+            versions=[row[0] for row in self._found(versions)],
             talks=talks,
-            lives=[Life(*row) for row in lives.fetchall()],
+            lives=[Life(*row) for row in self._found(lives)],
             waiting=waiting,
-            busy=_busy(waiting, everything.fetchall() if everything else ()),
-            named=_named(labels.fetchall()),
+            busy=_busy(waiting, self._found(everything)),
+            named=_named(self._found(labels)),
         )
 
     def colleagues(self, companies: Collection[str], versions: Collection[str]) -> dict[str, set[str]]:
         """Whom these versions of sequences speak to at these companies."""
         found: dict[str, set[str]] = {}
-        for enrollment_id, company in self._ask(_COLLEAGUES, companies, versions).fetchall():
+        for enrollment_id, company in self._found(self._ask(_COLLEAGUES, companies, versions)):
             found.setdefault(company, set()).add(enrollment_id)
         return found
 
@@ -389,6 +414,12 @@ class Answers:
     def _ask(self, sentence: _Sentence, *values: Any) -> Any:
         return self._driver.execute(sentence.by(self._dialect), [self._given(value) for value in values])
 
+    def _found(self, asked: Any) -> list[Sequence[Any]]:
+        if asked is None:
+            return []
+        found: list[Sequence[Any]] = asked.fetchall()
+        return json.loads(found[0][0]) if self._dialect == "sqlite" else found
+
     def _given(self, value: Any) -> Any:
         if isinstance(value, str | int):
             return value
@@ -398,10 +429,25 @@ class Answers:
         if not values:
             return
         if self._dialect == "sqlite":
-            self._driver.executemany(rows.by(self._dialect), values)
+            for group in _groups(values):
+                self._driver.execute(_for_sqlite(rows, len(group)), list(chain.from_iterable(group)))
         else:
             columns = [_array(column) for column in zip(*values, strict=True)]
-            self._driver.execute(rows.by(self._dialect), columns)
+            self._driver.execute(rows.for_postgresql(), columns)
+
+
+def _groups(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """All of them, in groups of few sizes: the driver knows the sentence for each by heart."""
+    begin = 0
+    for size in _SIZES:
+        while len(values) - begin >= size:
+            yield values[begin : begin + size]
+            begin += size
+
+
+@cache
+def _for_sqlite(rows: _Rows, number: int) -> str:
+    return rows.for_sqlite(number)
 
 
 def _talk(row: Sequence[Any]) -> Talk:
