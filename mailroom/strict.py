@@ -39,9 +39,7 @@ def read_object(body: bytes) -> Json:
 
 def _parsed(text: str) -> object:
     try:
-        found: object = json.loads(
-            text, object_pairs_hook=_no_name_twice, parse_constant=_no_number, parse_float=_finite
-        )
+        found: object = _DECODER.decode(text)
         if _HALF.search(text):  # the bytes were UTF-8, so half a character can only have been written out
             json.dumps(found, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
@@ -87,3 +85,6 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise NotStrict("a number in it is beyond all reason.")
     return number
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_no_name_twice, parse_constant=_no_number, parse_float=_finite)

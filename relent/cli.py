@@ -48,6 +48,7 @@ from relent.options import (
     variables_of,
 )
 from relent.serve import serve as listen
+from relent.stay import settle_in
 from relent.traces import drawing
 from relent.worker import Worker
 from sequences.loader import load
@@ -276,6 +277,7 @@ def work(
         warn(house)
         with drawing(settings.traces.endpoint), shown_at(metrics, exposition(house)):
             worker = Worker(house, listens=True)
+            settle_in()
             if burst:
                 show.say(f"{len(worker.tick())} looked after")
                 worker.leave()

@@ -14,6 +14,7 @@ from relent.guard import warn
 from relent.listen import listen
 from relent.logs import is_plain
 from relent.metrics import counting_together
+from relent.stay import settle_in
 from relent.traces import drawing
 from relent.web import create_app
 
@@ -34,6 +35,7 @@ def serve(config: Config, *, host: str | None, port: int | None, workers: int = 
         app = create_app(house)
         _tell(config, listener.getsockname()[1])
         warn(house)
+        settle_in()
         listen(app, listener)
 
 
@@ -49,7 +51,9 @@ def _serve_together(config: Config, workers: int) -> None:
             if crew.take_part(workers):
                 with _opened(config) as house:
                     warn(house)
-                    listen(create_app(house), listener)
+                    app = create_app(house)
+                    settle_in()
+                    listen(app, listener)
 
 
 @contextmanager
