@@ -16,7 +16,7 @@ from engine.ready import look_around
 from engine.room import keep_room
 from engine.seams import Clock, Mailbox
 from engine.settle import Outcome, Postponed
-from engine.store import Forecast, Store, Together
+from engine.store import Forecast, Store, Together, is_outage
 from engine.trail import story
 
 log = logging.getLogger("relent.dispatch")
@@ -72,7 +72,7 @@ def dispatch_due(
             let_go(waiting, hands)
 
 
-def _carry(draft: Draft, hands: Hands, batch: Batch) -> Outcome:
+def _carry(draft: Draft, hands: Hands, batch: Batch | None) -> Outcome:
     """Each letter is a story of its own, in whoever's tick its hour came."""
     with story():
         return carry(draft, hands, batch)
@@ -96,17 +96,21 @@ def _claim(hands: Hands, only: Collection[str] | None, waited: timedelta) -> lis
         return claimed
 
 
-def _look_around(claimed: list[Draft], hands: Hands, forecast: Forecast) -> Batch:
+def _look_around(claimed: list[Draft], hands: Hands, forecast: Forecast) -> Batch | None:
     """What all of them need to know is read once, and room is kept for them as far as there is plenty.
 
     After they were claimed, not with it: whoever waits for a turn to count holds no letter that an answer waits for.
+    None: one of them trips over a mistake of ours. Each is looked at when it is carried, so that none trips but that one.
     """
     try:
         with hands.store.transaction(hands.clock.now(), "dispatch") as ledger:
             around = look_around(claimed, ledger)
             kept = keep_room(claimed, around.whose, ledger, forecast)
             return Batch(around=around, kept=kept, forecast=forecast)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, Exception) and not is_outage(error):
+            log.warning("%d letters cannot be looked at together: %s", len(claimed), type(error).__name__)
+            return None
         let_go(claimed, hands)
         raise
 
@@ -116,7 +120,7 @@ class _Table:
     """Where the letters of a batch lie. Whoever has a hand free takes the next one, and says what became of it."""
 
     waiting: deque[Draft]
-    batch: Batch
+    batch: Batch | None
     until: float
     done: deque[Outcome] = field(default_factory=deque, init=False)
 
@@ -160,7 +164,7 @@ class _Helper(Thread):
             for draft in self._table.taken(self._hands):
                 became = _carry(draft, self._hands, self._table.batch)
                 self._table.done.append(became)
-                if isinstance(became, Postponed):  # by a server that wants no second line from us, say
+                if isinstance(became, Postponed) and became.turned_away:
                     return
         except Exception:
             log.exception("our own mistake; recovery sees to the letter that was in these hands")

@@ -8,7 +8,9 @@ from threading import Thread
 from time import sleep
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
+from sqlalchemy import update as update_row
+from sqlalchemy.exc import OperationalError
 
 from engine import dispatch
 from engine.brake import stop, suppress
@@ -20,8 +22,9 @@ from engine.model import Draft, Letter, Prospect, content_sha
 from engine.react import react
 from engine.sequence import Sequence
 from engine.settle import CalledOff, Delivered, GaveUp, Postponed
-from engine.store import Forecast, Store
+from engine.store import Forecast, Store, enrollments
 from engine.store.lists import Place
+from engine.store.tables import enrollment, sequence_version
 from engine.wake import wake_due
 from tests.doubles import FrozenClock, MemoryMailbox
 from tests.makers import IDA, SAM, enrolled, pending, people, reply, sequence
@@ -288,18 +291,53 @@ def test_room_that_was_kept_in_vain_is_there_for_others(store, clock, mailbox, p
 
 
 def test_a_batch_that_could_not_be_looked_at_is_let_go(store, clock, mailbox, pace, monkeypatch):
-    def trips(*_: object) -> None:
-        raise ZeroDivisionError
+    def is_away(*_: object) -> None:
+        raise OperationalError("SELECT", {}, Exception("the database is away"))
 
     enter(store, clock.now(), 3)
-    monkeypatch.setattr(dispatch, "keep_room", trips)
-    with pytest.raises(ZeroDivisionError):
+    monkeypatch.setattr(dispatch, "keep_room", is_away)
+    with pytest.raises(OperationalError):
         list(dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=pace))
     assert {(each["state"], each["attempt"]) for each in pending(store, clock.now())} == {("scheduled", 0)}
 
     monkeypatch.undo()
     _works(store, mailbox, clock, pace)
     assert len(mailbox.sent) == 3
+
+
+def _a_newer_relent_wrote_it(body):
+    body["steps"][0]["telepathy"] = "on"
+
+
+def _its_zone_is_gone(body):
+    body["schedule"]["timezone"] = "Mars/Base"
+
+
+@pytest.mark.parametrize("spoil", [_a_newer_relent_wrote_it, _its_zone_is_gone])
+def test_a_sequence_that_nobody_can_read_any_more_stops_its_own_letters_alone(
+    store, clock, mailbox, pace, monkeypatch, spoil
+):
+    enter(store, clock.now(), 5)
+    enrolled(store, clock.now(), OLE, sequence(name="Spoilt"))
+    [theirs] = [each for each in people(store, clock.now()) if each["email"] == OLE]
+    with store.database.begin() as db:
+        life = db.execute(select(enrollment).where(enrollment.c.id == theirs["enrollment_id"])).one()
+        its = sequence_version.c.id == life.version
+        body = db.scalar(select(sequence_version.c.body).where(its))
+        spoil(body)
+        db.execute(update_row(sequence_version).where(its).values(body=body))
+    monkeypatch.setattr(enrollments, "_read", {})
+
+    for _ in range(3):
+        list(dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=pace))
+
+    assert sorted(letter.to for letter in mailbox.sent) == [
+        f"p{each}@firm{each}.example" for each in range(5)
+    ]
+    stayed = due_draft(store, clock, OLE)
+    assert (stayed.state, stayed.attempt) == ("scheduled", 1)
+    assert stayed.outcome.startswith("our own mistake, see the log")
+    assert stayed.send_at == clock.now() + pace.retries[0]
 
 
 def test_a_letter_that_somebody_looks_at_just_now_goes_without_room_of_its_own(store, clock, mailbox, pace):
@@ -404,6 +442,21 @@ def test_a_line_that_cannot_be_opened_is_left_alone_for_the_rest_of_the_batch(st
     outcomes = list(dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=pace, beside=[refused]))
 
     assert Counter(map(type, outcomes)) == {Delivered: 59, Postponed: 1}
+
+
+def test_a_letter_that_stays_for_another_reason_ends_no_line(store, clock, mailbox, pace):
+    """That its window is closed says nothing about the mail server."""
+    enter(store, clock.now(), 30, sequence(schedule={"timezone": "UTC", "windows": "08:00-09:01"}))
+    clock.pass_(timedelta(minutes=2))
+    enter(store, clock.now(), 60, sequence(name="At any hour"))
+    [other] = _lines(1)
+    for line in (mailbox, other):
+        line.before_gate = lambda letter: sleep(0.002)
+
+    outcomes = list(dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=pace, beside=[other]))
+
+    assert Counter(map(type, outcomes)) == {Postponed: 30, Delivered: 60}
+    assert len(other.sent) > 10
 
 
 def test_whoever_has_had_enough_finds_every_line_at_rest_and_the_rest_put_back(store, clock, mailbox, pace):
