@@ -106,7 +106,7 @@ class _Gate:
 
     draft: Draft
     hands: Hands
-    was_open: bool = field(default=False, init=False)
+    may_have_left: bool = field(default=False, init=False)  #: it was open, for somebody out there
     full: Full | None = field(default=None, init=False)  #: why it stays, if that is for want of room
     deaf: str | None = field(default=None, init=False)  #: why it stays, if nobody could say who has answered
 
@@ -137,8 +137,9 @@ class _Gate:
         except SQLAlchemyError as error:
             log.warning("the gate did not answer, so the letter stays: %s", error)
             return False
-        self.was_open = passed and monotonic() - asked <= hands.pace.gate_deadline.total_seconds()
-        return self.was_open
+        in_time = monotonic() - asked <= hands.pace.gate_deadline.total_seconds()
+        self.may_have_left = passed and in_time and carrier != INSIDE
+        return passed and in_time
 
 
 def carry(draft: Draft, hands: Hands, batch: Batch | None = None) -> Outcome:
@@ -264,7 +265,7 @@ def _no_room(draft: Draft, full: Full, hands: Hands) -> Outcome:
 def _own_mistake(draft: Draft, error: Exception, gate: _Gate, hands: Hands) -> Outcome:
     """One letter that trips over a mistake of ours must neither stop all others nor leave twice."""
     why, wait = f"our own mistake, see the log: {type(error).__name__}", _back_off(draft, hands.pace)
-    became = partial(doubted, draft, why) if gate.was_open else partial(postponed, draft, why, wait)
+    became = partial(doubted, draft, why) if gate.may_have_left else partial(postponed, draft, why, wait)
     try:
         return _write_down(draft, lambda ledger: became(ledger=ledger), hands)
     except Exception:

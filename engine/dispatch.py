@@ -112,7 +112,7 @@ def _look_around(claimed: list[Draft], hands: Hands, forecast: Forecast) -> Batc
             return Batch(around=around, kept=kept, forecast=forecast)
     except BaseException as error:
         if isinstance(error, Exception) and not is_outage(error):
-            log.warning("%d letters cannot be looked at together: %s", len(claimed), type(error).__name__)
+            log.warning("%d letters cannot be looked at together", len(claimed), exc_info=True)
             return None
         let_go(claimed, hands)
         raise
