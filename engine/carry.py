@@ -42,7 +42,7 @@ from engine.settle import (
     shut_in,
     unasked,
 )
-from engine.store import Forecast, Ledger, Store, Together, pauses
+from engine.store import Forecast, Ledger, Store, Together, is_outage, pauses
 from engine.trail import about, span
 
 log = logging.getLogger("relent.carry")
@@ -51,6 +51,7 @@ T = TypeVar("T")
 
 _BY = "dispatch"
 _NO_MORE = object()
+_NOT_WRITTEN = "what became of it could not be written down; recovery will see to it"
 _LATER_WAITS, _PATIENCE = 5.0, 600.0
 
 
@@ -105,7 +106,7 @@ class _Gate:
 
     draft: Draft
     hands: Hands
-    was_open: bool = field(default=False, init=False)
+    may_have_left: bool = field(default=False, init=False)  #: it was open, for somebody out there
     full: Full | None = field(default=None, init=False)  #: why it stays, if that is for want of room
     deaf: str | None = field(default=None, init=False)  #: why it stays, if nobody could say who has answered
 
@@ -136,8 +137,9 @@ class _Gate:
         except SQLAlchemyError as error:
             log.warning("the gate did not answer, so the letter stays: %s", error)
             return False
-        self.was_open = passed and monotonic() - asked <= hands.pace.gate_deadline.total_seconds()
-        return self.was_open
+        in_time = monotonic() - asked <= hands.pace.gate_deadline.total_seconds()
+        self.may_have_left = passed and in_time and carrier != INSIDE
+        return passed and in_time
 
 
 def carry(draft: Draft, hands: Hands, batch: Batch | None = None) -> Outcome:
@@ -172,6 +174,14 @@ def _log(outcome: Outcome) -> None:
 def _carry(draft: Draft, hands: Hands, batch: Batch | None) -> Outcome:
     gate = _Gate(draft, hands)
     try:
+        return _try(draft, hands, batch, gate)
+    except Exception as error:
+        log.exception("%s: our own mistake", draft.id)
+        return _own_mistake(draft, error, gate, hands)
+
+
+def _try(draft: Draft, hands: Hands, batch: Batch | None, gate: _Gate) -> Outcome:
+    try:
         with span("letter compose"):
             batch = batch or _alone(draft, hands)
             letter = _letter(draft, batch, hands)
@@ -180,8 +190,9 @@ def _carry(draft: Draft, hands: Hands, batch: Batch | None) -> Outcome:
         with span("letter hand over"):
             answer = _hand_over(letter, batch, gate, hands)
     except (TemporaryFailure, SQLAlchemyError) as failure:
-        why, wait = str(failure), _back_off(draft, hands.pace)
-        return _write_down(draft, lambda ledger: postponed(draft, why, wait, ledger=ledger), hands)
+        later = partial(postponed, draft, str(failure), _back_off(draft, hands.pace))
+        by_mailbox = isinstance(failure, TemporaryFailure)
+        return _write_down(draft, lambda ledger: later(ledger=ledger, turned_away=by_mailbox), hands)
     except InboxClosed as failure:
         why = str(failure)
         return _write_down(draft, lambda ledger: shut_in(draft, why, ledger=ledger), hands)
@@ -191,9 +202,6 @@ def _carry(draft: Draft, hands: Hands, batch: Batch | None) -> Outcome:
     except NoAnswer as silence:
         why = str(silence)
         return _write_down(draft, lambda ledger: doubted(draft, why, ledger=ledger), hands)
-    except Exception as error:
-        log.exception("%s: our own mistake", draft.id)
-        return _own_mistake(draft, error, gate, hands)
     return _answered(draft, letter, answer, batch, gate, hands)
 
 
@@ -257,9 +265,12 @@ def _no_room(draft: Draft, full: Full, hands: Hands) -> Outcome:
 def _own_mistake(draft: Draft, error: Exception, gate: _Gate, hands: Hands) -> Outcome:
     """One letter that trips over a mistake of ours must neither stop all others nor leave twice."""
     why, wait = f"our own mistake, see the log: {type(error).__name__}", _back_off(draft, hands.pace)
-    if gate.was_open:
-        return _write_down(draft, lambda ledger: doubted(draft, why, ledger=ledger), hands)
-    return _write_down(draft, lambda ledger: postponed(draft, why, wait, ledger=ledger), hands)
+    became = partial(doubted, draft, why) if gate.may_have_left else partial(postponed, draft, why, wait)
+    try:
+        return _write_down(draft, lambda ledger: became(ledger=ledger), hands)
+    except Exception:
+        log.exception("%s: nor can that be written down", draft.id)
+        return InDoubt(draft.id, _NOT_WRITTEN)
 
 
 def _back_off(draft: Draft, pace: Pace) -> timedelta:
@@ -269,18 +280,21 @@ def _back_off(draft: Draft, pace: Pace) -> timedelta:
 def _write_down(draft: Draft, deed: Callable[[Ledger], Outcome], hands: Hands) -> Outcome:
     with span("letter settle"):
         outcome = _insist(deed, hands)
-    return outcome or InDoubt(
-        draft.id, "what became of it could not be written down; recovery will see to it"
-    )
+    return outcome or InDoubt(draft.id, _NOT_WRITTEN)
 
 
 def _insist(deed: Callable[[Ledger], T], hands: Hands) -> T | None:
-    """What is known must not be lost to a database that restarts just now. None: nobody could be found to write it."""
+    """What is known must not be lost to a database that restarts just now. None: nobody could be found to write it.
+
+    What the database will never take is raised: to repeat that would keep everybody behind it waiting.
+    """
     waits = _pauses(hands.enough)
     while True:
         try:
             return hands.write(deed)
         except SQLAlchemyError as error:
+            if not is_outage(error):
+                raise
             log.warning("the database did not answer: %s", error)
             if next(waits, _NO_MORE) is _NO_MORE:
                 log.error("nothing could be written down, recovery will see to it")

@@ -17,12 +17,6 @@ def company(address_or_domain: str) -> str | None:
     return None if domain is None else _company(domain)
 
 
-def is_free_mail(domain: str) -> bool:
-    """Is it one of those where anybody gets a mailbox, or a name below one?"""
-    found = _domain(domain)
-    return found is not None and (registered := _registered(found)) is not None and _anybodys(registered)
-
-
 @lru_cache(maxsize=131_072)  # a hundred thousand people, each at a company of their own
 def _company(domain: str) -> str | None:
     registered = _registered(domain)

@@ -6,7 +6,6 @@ RelentError
 ├─ Unavailable             what we need is not there: a database, a port, a folder
 ├─ NotFound                nobody of that name lives here
 ├─ Refused                 the rules say no
-│  ├─ IllegalMove          a life does not go that way
 │  ├─ StillSending         stopped, but one letter is in the air and its fate is not known yet
 │  ├─ Busy                 somebody else is just doing it, or did something else under the same name
 │  ├─ Invalid              what was asked for cannot be read, and where
@@ -60,10 +59,6 @@ class NotFound(RelentError):
 
 class Refused(RelentError):
     """The rules say no."""
-
-
-class IllegalMove(Refused):
-    """A life does not go that way."""
 
 
 class StillSending(Refused):

@@ -55,13 +55,6 @@ class Calendar:
     countries: tuple[str, ...] = ()  #: whose public holidays are kept
     skips: tuple[Dates, ...] = ()  #: in order, none touches another
 
-    def is_open(self, instant: datetime) -> bool:
-        """Whether the clock on the wall stands in a window of a day that is not off."""
-        at = _utc(instant)
-        opens, closes = _openings(self, at.toordinal() // _CHAPTER)
-        place = bisect_right(closes, at)
-        return place < len(opens) and opens[place] <= at
-
     def next_open(self, instant: datetime) -> Opening:
         """The instant itself if a window is open, else when the next one opens."""
         at = _utc(instant)

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from engine import owner
 from engine.errors import MailboxError, NotFound, Refused
 from engine.model import Draft, Pace
@@ -80,8 +82,15 @@ def settle_doubt(draft_id: str, *, left: bool, by: str, store: Store, clock: Clo
 
 
 def _proves(draft: Draft, *, store: Store, mailbox: Mailbox, clock: Clock) -> bool:
+    """One about which nothing can be noted must not keep everybody else's letters waiting."""
     with about(draft_id=draft.id, enrollment_id=draft.enrollment_id):
-        return _prove(draft, store=store, mailbox=mailbox, clock=clock)
+        try:
+            return _prove(draft, store=store, mailbox=mailbox, clock=clock)
+        except SQLAlchemyError:
+            raise
+        except Exception:
+            log.exception("%s: our own mistake; the doubt stays", draft.id)
+            return False
 
 
 def _prove(draft: Draft, *, store: Store, mailbox: Mailbox, clock: Clock) -> bool:

@@ -32,6 +32,7 @@ class Postponed:
 
     draft_id: str
     why: str
+    turned_away: bool = False  #: by the mailbox, which may not want this line at all
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +103,12 @@ def departed(
     return Delivered(draft.id)
 
 
-def postponed(draft: Draft, why: str, wait: timedelta, *, ledger: Ledger) -> Outcome:
+def postponed(
+    draft: Draft, why: str, wait: timedelta, *, ledger: Ledger, turned_away: bool = False
+) -> Outcome:
     ledger.threads.lock([draft.thread_id])
     if ledger.drafts.put_back(draft, send_at=ledger.now + wait, why=why):
-        return Postponed(draft.id, why)
+        return Postponed(draft.id, why, turned_away)
     return _ended_meanwhile(draft, ledger)
 
 

@@ -32,6 +32,12 @@ class _Place:
     fell: int = 0  #: times in a row that it did not last
     free_at: float = field(default=0.0)
 
+    def rests(self) -> float:
+        """The longer, the oftener it fell. For how many seconds."""
+        rest = min(0.25 * 2**self.fell, _LONGEST_REST) if self.fell else 0.0
+        self.free_at = monotonic() + rest
+        return rest
+
 
 def rehearse() -> bool:
     """True in a process of its own that should try everything once, and end.
@@ -82,13 +88,29 @@ class _Crew:
         """True in the new process. What it is told before it can hear, it hears then."""
         signal.pthread_sigmask(signal.SIG_BLOCK, _HEEDED)
         try:
-            process = os.fork()
+            process = self._fork(place)
             if process == 0:
                 self._begin()
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEEDED)
-        place.process, place.since = process, monotonic()
+        if process is not None:
+            place.process, place.since = process, monotonic()
         return process == 0
+
+    def _fork(self, place: _Place) -> int | None:
+        """None: the machine has no room for another one just now. Those who are there go on."""
+        try:
+            return os.fork()
+        except OSError as error:
+            place.fell += 1
+            log.error(
+                "process %d of %d cannot begin, and is tried again in %.1f s: %s",
+                place.number,
+                len(self._places),
+                place.rests(),
+                error,
+            )
+            return None
 
     def _begin(self) -> None:
         """Nothing of what sees to us is ours."""
@@ -120,7 +142,7 @@ class _Crew:
     def _free(self, place: _Place, code: int) -> None:
         lasted = monotonic() - place.since >= _LONG_ENOUGH
         place.fell = 0 if lasted else place.fell + 1
-        rest = min(0.25 * 2**place.fell, _LONGEST_REST) if place.fell else 0.0
+        rest = place.rests()
         log.warning(
             "process %d of %d (%d) %s; another one takes its place%s",
             place.number,
@@ -129,7 +151,7 @@ class _Crew:
             f"was killed by signal {-code}" if code < 0 else f"ended with {code}",
             f" in {rest:.1f} s" if rest else "",
         )
-        place.process, place.free_at = 0, monotonic() + rest
+        place.process = 0
 
     def _end(self) -> None:
         """Politely; and whoever hangs, all the same."""

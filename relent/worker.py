@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from engine import errands, outbox
 from engine.calls import Rests
-from engine.dispatch import dispatch_due
+from engine.dispatch import Helpers, dispatch_due
 from engine.errors import Unavailable
 from engine.post import forget_keys
 from engine.receive import receive_next
@@ -82,6 +82,7 @@ class Worker:
             Watch(house, self._enough, lambda: self.lag.looked_at if self.lag else None),
             Canary(house, self._enough),
         )
+        self._helpers = Helpers()
         self._forecast = Forecast()
         self.lag: Lag | None = None
 
@@ -120,7 +121,9 @@ class Worker:
         try:
             with self._hands:
                 self._guard.look()
-                return 0 if self._enough.is_set() else len(self._carry(only=draft_ids))
+                if self._enough.is_set() or self._people_wait_to_be_heard():
+                    return 0
+                return len(self._carry(only=draft_ids))
         except (SQLAlchemyError, Unavailable) as error:  # whoever looks by themselves says so, louder
             log.debug("nothing is sent just now, a hint is lost: %s", error)
         except Exception:
@@ -130,10 +133,7 @@ class Worker:
     def _send_a_batch(self) -> list[Outcome]:
         """Unless these hands are full with what somebody hinted at, or people have answered who are not heard yet."""
         self._look()
-        if (behind := self._house.answers.behind()) > _TOO_FAR_BEHIND:
-            log.warning("nothing is sent: answers wait for %.0f s to be written down", behind)
-            return []
-        if not self._hands.acquire(blocking=False):
+        if self._people_wait_to_be_heard() or not self._hands.acquire(blocking=False):
             return []
         try:
             return self._carry(waited=self._patience)
@@ -155,12 +155,21 @@ class Worker:
             only=only,
             waited=waited,
             beside=house.beside,
+            helpers=self._helpers,
             forecast=self._forecast,
+            not_now=lambda: house.answers.behind() > _TOO_FAR_BEHIND,
         ):
             done.append(outcome)
             house.meters.carried(outcome)
             self._look()
         return done
+
+    def _people_wait_to_be_heard(self) -> bool:
+        """Who has answered, and is not written down yet, must not be written to."""
+        behind = self._house.answers.behind()
+        if behind > _TOO_FAR_BEHIND:
+            log.warning("nothing is sent: answers wait for %.0f s to be written down", behind)
+        return behind > _TOO_FAR_BEHIND
 
     def _let_in(self) -> bool:
         """What one inbox of ours wrote to another. Whether there was anything."""
@@ -200,7 +209,9 @@ class Worker:
         self.leave()
 
     def leave(self) -> None:
-        """What was counted here and seen here is written down, if the database takes it."""
+        """What is on its way over a slow line arrives; what was counted and seen here is written down, if the database takes it."""
+        for outcome in self._helpers.finish():
+            self._house.meters.carried(outcome)
         with suppress(SQLAlchemyError, Unavailable):
             self._count_refusals()
             self._guard.leave()

@@ -19,13 +19,16 @@ from sqlalchemy.exc import (
     ArgumentError,
     DBAPIError,
     DisconnectionError,
+    InterfaceError,
     NoSuchModuleError,
+    OperationalError,
     SQLAlchemyError,
 )
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from engine.errors import ConfigError, Unavailable
 from engine.store.health import database_path
-from engine.store.ledger import Store
+from engine.store.ledger import Store, Undone
 from engine.store.onefile import OneFile
 from engine.store.prepared import ask
 from engine.store.tables import instance, metadata
@@ -271,6 +274,7 @@ _IN_WORDS = {
 }
 #: Two that got in each other's way: PostgreSQL calls one of them off, and the next try goes through.
 _PASSES = frozenset({"40P01", "40001"})
+_OUTAGES = (OperationalError, InterfaceError, NoConnectionFree, Undone)
 
 
 def in_words(error: SQLAlchemyError) -> str:
@@ -282,6 +286,12 @@ def in_words(error: SQLAlchemyError) -> str:
 def passes(error: SQLAlchemyError) -> bool:
     """Would the same go through at once? Only whoever may repeat it asks."""
     return getattr(getattr(error, "orig", None), "sqlstate", None) in _PASSES
+
+
+def is_outage(error: Exception) -> bool:
+    """Is it the database that cannot, and not what was asked of it? Then the same goes through some time."""
+    cut_off = isinstance(error, DBAPIError) and error.connection_invalidated
+    return cut_off or isinstance(error, _OUTAGES) or (isinstance(error, SQLAlchemyError) and passes(error))
 
 
 def _refuse_what_breaks_promises(database: Engine) -> None:

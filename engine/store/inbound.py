@@ -82,15 +82,8 @@ class Inbound:
             suppression, address=contact(address), reason=reason, created_at=self._desk.now
         )
 
-    def suppressed(self, address: str) -> str | None:
-        """Why this address, or everybody at its domain, may not be written to."""
-        found = select(suppression.c.reason).where(
-            suppression.c.address.in_([contact(address), domain(address)])
-        )
-        return self._db.scalar(found.limit(1))
-
     def suppressed_among(self, addresses: Collection[str]) -> dict[str, str]:
-        """Those of them who may not be written to, and why; by their contacts."""
+        """Those who may not be written to, alone or with all of their domain, and why; by their contacts."""
         keys = {contact(address) for address in addresses} | {domain(address) for address in addresses}
         found = select(suppression.c.address, suppression.c.reason).where(suppression.c.address.in_(keys))
         reasons = {row.address: row.reason for row in self._db.execute(found)}

@@ -46,6 +46,7 @@ log = logging.getLogger("relent.store")
 T = TypeVar("T")
 
 _NO_MORE = object()
+_FIRST_IN_A_ROW = 4  #: who may go first lets one of the others through after so many
 #: Nobody changes it, so whoever has read it once need not ask again.
 _keys: WeakKeyDictionary[Engine, bytes] = WeakKeyDictionary()
 
@@ -285,12 +286,13 @@ class Store:
 
 
 class Turnstile:
-    """One goes through at a time; and before all who wait those who may go first."""
+    """One goes through at a time; and before all who wait those who may go first, but not for ever."""
 
     def __init__(self) -> None:
         self._free = Condition()
         self._taken = False
-        self._privileged = 0
+        self._waiting = {True: 0, False: 0}  #: of those who may go first, and of the others
+        self._in_a_row = 0  #: went first while others waited
 
     @contextmanager
     def passed(self, first: bool) -> Iterator[None]:
@@ -302,11 +304,21 @@ class Turnstile:
 
     def _enter(self, first: bool) -> None:
         with self._free:
-            self._privileged += first
-            while self._taken or (self._privileged and not first):
-                self._free.wait()
-            self._privileged -= first
+            self._waiting[first] += 1
+            try:
+                while self._taken or not self._is_turn_of(first):
+                    self._free.wait()
+            except BaseException:
+                self._free.notify_all()  # who waited for us waits for nobody now
+                raise
+            finally:
+                self._waiting[first] -= 1
+            self._in_a_row = self._in_a_row + 1 if first and self._waiting[False] else 0
             self._taken = True
+
+    def _is_turn_of(self, first: bool) -> bool:
+        others_too = self._waiting[True] and self._waiting[False]
+        return not others_too or first == (self._in_a_row < _FIRST_IN_A_ROW)
 
     def _leave(self) -> None:
         with self._free:

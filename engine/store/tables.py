@@ -180,7 +180,7 @@ thread = Table(
     Column("last_message_id", Text),
     Column("message_count", Integer, nullable=False, server_default="0"),
     Column("last_position", Integer, nullable=False, server_default="0"),
-    Column("size", Integer, nullable=False, server_default="0"),
+    Column("size", BigInteger, nullable=False, server_default="0"),
     Column("senders", JSON, nullable=False, server_default="[]"),
     Column("recipients", JSON, nullable=False, server_default="[]"),
     Column("preview", Text),
@@ -315,7 +315,7 @@ message = Table(
     Column("reply_to", JSON, nullable=False, server_default="[]"),
     Column("headers", JSON, nullable=False, server_default="{}"),
     Column("attachments", JSON, nullable=False, server_default="[]"),
-    Column("size", Integer, nullable=False, server_default="0"),
+    Column("size", BigInteger, nullable=False, server_default="0"),
     Column("hidden", Text),  # why it is not shown without being asked for
     Column("timestamp", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False, server_default="0"),

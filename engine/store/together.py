@@ -11,13 +11,11 @@ from datetime import datetime
 from threading import Lock
 from typing import Any, TypeVar
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from engine.store.ledger import Ledger, Store, Undone
 
 T = TypeVar("T")
 
-_INTERRUPTED = SQLAlchemyError("whoever wrote for all of us was interrupted")
+_INTERRUPTED = Undone("whoever wrote for all of us was interrupted")
 
 
 @dataclass(slots=True, eq=False)

@@ -1,5 +1,7 @@
 """`relent serve --workers N`: several processes, one port, and nobody left behind."""
 
+import errno
+import os
 import shutil
 import signal
 import time
@@ -83,6 +85,33 @@ def test_what_is_wrong_is_told_once_and_ends_it(anywhere):
     assert told.count("webhooks.secrets") == 1
     anywhere.environment = {"RELENT_SERVER__HOST": "203.0.113.7"}
     assert "could not listen" in anywhere.run("serve", "--workers", "2", code=1)
+
+
+def test_a_machine_that_has_no_room_for_another_process_is_asked_again(monkeypatch, caplog):
+    """Those who are there go on; and whoever is missing takes its place when there is room."""
+    now = time.monotonic()
+    monkeypatch.setattr(crew, "monotonic", lambda: now)
+    seen_to, tried = crew._Crew(2), []
+    healthy, missing = seen_to._places
+    healthy.process = 1
+
+    def fork() -> int:
+        tried.append(now)
+        if len(tried) < 4:
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+        return 4711
+
+    monkeypatch.setattr(os, "fork", fork)
+    waits = []
+    while not missing.process:
+        assert seen_to._fill(missing) is False
+        waits.append(missing.free_at - now)
+        now = max(now, missing.free_at)
+
+    assert waits[:3] == pytest.approx([0.5, 1, 2])
+    assert (healthy.process, missing.process) == (1, 4711)
+    assert caplog.text.count("process 2 of 2 cannot begin, and is tried again in") == 3
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, []) & set(crew._HEEDED)
 
 
 def test_who_falls_again_and_again_is_given_ever_more_time(monkeypatch, caplog):

@@ -5,14 +5,17 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
+from threading import Event
 
 from sqlalchemy.exc import OperationalError
 from starlette.testclient import TestClient
 
 from relent.web import create_app
 from relent.worker import Worker
-from tests.makers import enrolled
+from tests.doubles import MemoryMailbox
+from tests.makers import enrolled, pending
 from tests.relent.processes import ROOT
 
 HANGS = """
@@ -93,3 +96,45 @@ def test_nothing_is_sent_while_people_have_answered_who_are_not_heard_yet(house,
     assert worker.tick() == []
     house.answers.behind = lambda: 0.0
     assert len(worker.tick()) == 1
+
+
+def test_nor_for_a_hint_nor_in_the_middle_of_a_batch(house, store, clock, mailbox):
+    for number in range(10):
+        enrolled(store, clock.now(), f"p{number}@nordic.example")
+    worker, due = Worker(house), [draft["draft_id"] for draft in pending(store, clock.now())]
+
+    house.answers.behind = lambda: 6.0
+    assert worker.look_at(due) == 0
+    assert {draft["state"] for draft in pending(store, clock.now())} == {"scheduled"}
+
+    house.answers.behind = lambda: 6.0 if len(mailbox.sent) >= 3 else 0.0
+    assert worker.look_at(due) == 3
+    assert worker.tick() == []
+    assert [draft["state"] for draft in pending(store, clock.now())] == ["scheduled"] * 10
+
+
+def test_a_line_that_is_slow_keeps_no_worker_from_its_other_duties(house, store, clock, mailbox, monkeypatch):
+    """Its server takes minutes to answer the last dot; others are sent to meanwhile, and nobody thinks that we are ill."""
+    slow, asked, answers = MemoryMailbox(), Event(), Event()
+    slow.after_gate = lambda letter: (asked.set(), answers.wait(30))
+    mailbox.before_gate = lambda letter: asked.wait(30)
+    rounds, carried = [], []
+    monkeypatch.setattr("relent.worker.recover", lambda **_: rounds.append(clock.now()))
+    monkeypatch.setattr(house.meters, "carried", carried.append)
+    worker = Worker(replace(house, beside=(slow,)))
+    for number in range(30):
+        enrolled(store, clock.now(), f"p{number}@nordic.example")
+
+    try:
+        assert len(worker.tick()) == 29
+        clock.pass_(timedelta(minutes=2))
+        enrolled(store, clock.now())
+        assert len(worker.tick()) == 1
+        assert (worker.lag.looked_at, rounds[-1]) == (clock.now(), clock.now())
+    finally:
+        answers.set()
+        worker.leave()
+
+    assert len(slow.sent) == 1
+    assert len({letter.to for letter in (*mailbox.sent, *slow.sent)}) == 31
+    assert len(carried) == 31

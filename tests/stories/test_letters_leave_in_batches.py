@@ -4,24 +4,29 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
-from threading import Thread
+from functools import partial
+from threading import Event, Thread
 from time import sleep
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
+from sqlalchemy import update as update_row
+from sqlalchemy.exc import OperationalError
 
 from engine import dispatch
 from engine.brake import stop, suppress
-from engine.dispatch import dispatch_due
+from engine.dispatch import Helpers, dispatch_due
 from engine.enroll import enroll_all, prepare
 from engine.errors import PermanentFailure, TemporaryFailure
 from engine.inboxes import Change, update
 from engine.model import Draft, Letter, Prospect, content_sha
 from engine.react import react
+from engine.recover import recover
 from engine.sequence import Sequence
 from engine.settle import CalledOff, Delivered, GaveUp, Postponed
-from engine.store import Forecast, Store
+from engine.store import Forecast, Store, enrollments
 from engine.store.lists import Place
+from engine.store.tables import enrollment, sequence_version
 from engine.wake import wake_due
 from tests.doubles import FrozenClock, MemoryMailbox
 from tests.makers import IDA, SAM, enrolled, pending, people, reply, sequence
@@ -288,18 +293,53 @@ def test_room_that_was_kept_in_vain_is_there_for_others(store, clock, mailbox, p
 
 
 def test_a_batch_that_could_not_be_looked_at_is_let_go(store, clock, mailbox, pace, monkeypatch):
-    def trips(*_: object) -> None:
-        raise ZeroDivisionError
+    def is_away(*_: object) -> None:
+        raise OperationalError("SELECT", {}, Exception("the database is away"))
 
     enter(store, clock.now(), 3)
-    monkeypatch.setattr(dispatch, "keep_room", trips)
-    with pytest.raises(ZeroDivisionError):
+    monkeypatch.setattr(dispatch, "keep_room", is_away)
+    with pytest.raises(OperationalError):
         list(dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=pace))
     assert {(each["state"], each["attempt"]) for each in pending(store, clock.now())} == {("scheduled", 0)}
 
     monkeypatch.undo()
     _works(store, mailbox, clock, pace)
     assert len(mailbox.sent) == 3
+
+
+def _a_newer_relent_wrote_it(body):
+    body["steps"][0]["telepathy"] = "on"
+
+
+def _its_zone_is_gone(body):
+    body["schedule"]["timezone"] = "Mars/Base"
+
+
+@pytest.mark.parametrize("spoil", [_a_newer_relent_wrote_it, _its_zone_is_gone])
+def test_a_sequence_that_nobody_can_read_any_more_stops_its_own_letters_alone(
+    store, clock, mailbox, pace, monkeypatch, spoil
+):
+    enter(store, clock.now(), 5)
+    enrolled(store, clock.now(), OLE, sequence(name="Spoilt"))
+    [theirs] = [each for each in people(store, clock.now()) if each["email"] == OLE]
+    with store.database.begin() as db:
+        life = db.execute(select(enrollment).where(enrollment.c.id == theirs["enrollment_id"])).one()
+        its = sequence_version.c.id == life.version
+        body = db.scalar(select(sequence_version.c.body).where(its))
+        spoil(body)
+        db.execute(update_row(sequence_version).where(its).values(body=body))
+    monkeypatch.setattr(enrollments, "_read", {})
+
+    for _ in range(3):
+        list(dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=pace))
+
+    assert sorted(letter.to for letter in mailbox.sent) == [
+        f"p{each}@firm{each}.example" for each in range(5)
+    ]
+    stayed = due_draft(store, clock, OLE)
+    assert (stayed.state, stayed.attempt) == ("scheduled", 1)
+    assert stayed.outcome.startswith("our own mistake, see the log")
+    assert stayed.send_at == clock.now() + pace.retries[0]
 
 
 def test_a_letter_that_somebody_looks_at_just_now_goes_without_room_of_its_own(store, clock, mailbox, pace):
@@ -406,6 +446,21 @@ def test_a_line_that_cannot_be_opened_is_left_alone_for_the_rest_of_the_batch(st
     assert Counter(map(type, outcomes)) == {Delivered: 59, Postponed: 1}
 
 
+def test_a_letter_that_stays_for_another_reason_ends_no_line(store, clock, mailbox, pace):
+    """That its window is closed says nothing about the mail server."""
+    enter(store, clock.now(), 30, sequence(schedule={"timezone": "UTC", "windows": "08:00-09:01"}))
+    clock.pass_(timedelta(minutes=2))
+    enter(store, clock.now(), 60, sequence(name="At any hour"))
+    [other] = _lines(1)
+    for line in (mailbox, other):
+        line.before_gate = lambda letter: sleep(0.002)
+
+    outcomes = list(dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=pace, beside=[other]))
+
+    assert Counter(map(type, outcomes)) == {Postponed: 30, Delivered: 60}
+    assert len(other.sent) > 10
+
+
 def test_whoever_has_had_enough_finds_every_line_at_rest_and_the_rest_put_back(store, clock, mailbox, pace):
     enter(store, clock.now(), 60)
     beside = _lines(2)
@@ -422,6 +477,95 @@ def test_whoever_has_had_enough_finds_every_line_at_rest_and_the_rest_put_back(s
     firsts = [draft for draft in pending(store, clock.now()) if draft["step"] == "step-1"]
     assert {draft["to"] for draft in firsts}.isdisjoint(sent)
     assert {(draft["state"], draft["attempt"]) for draft in firsts} == {("scheduled", 0)}
+
+
+@pytest.fixture
+def slow() -> Iterator[MemoryMailbox]:
+    """Its server takes its time to answer the last dot of the first letter: until `answers` is set."""
+    line = MemoryMailbox()
+    line.answers, line.asked = Event(), Event()
+
+    def ponder(letter: Letter) -> None:
+        line.asked.set()
+        assert line.answers.wait(30)
+
+    line.after_gate = ponder
+    yield line
+    line.answers.set()
+
+
+def test_a_slow_line_keeps_one_letter_waiting_and_no_other(store, clock, mailbox, pace, slow):
+    enter(store, clock.now(), 60)
+    mailbox.before_gate = lambda letter: slow.asked.wait(30)
+    helpers, beside = Helpers(), [slow, *_lines(1)]
+    send = partial(
+        dispatch_due, store=store, mailbox=mailbox, clock=clock, pace=pace, beside=beside, helpers=helpers
+    )
+
+    first = list(send(not_now=slow.asked.is_set))
+    after_it = Counter(draft["state"] for draft in pending(store, clock.now()) if draft["step"] == "step-1")
+    then = list(send())
+    still = Counter(draft["state"] for draft in pending(store, clock.now()) if draft["step"] == "step-1")
+    slow.answers.set()
+    last = [*helpers.finish(), *send()]
+
+    assert after_it["releasing"] == 1
+    assert after_it["scheduled"] == 60 - 1 - len(first)
+    assert after_it["claimed"] == 0
+    assert still == {"releasing": 1}
+    assert len(first) + len(then) == 59
+    assert beside[1].sent  # the line that was free
+    assert [type(each) for each in last] == [Delivered]
+    assert slow.rested == 1
+    sent = Counter(letter.to for line in (mailbox, *beside) for letter in line.sent)
+    assert (len(sent), set(sent.values())) == (60, {1})
+
+
+def test_what_a_slow_line_carries_is_let_go_by_nobody_and_found_in_doubt_when_nobody_answers(
+    store, clock, mailbox, pace, slow
+):
+    """Its server says yes after all, when the fence is over: then it is known, and it left once."""
+    enter(store, clock.now(), 30)
+    mailbox.before_gate = lambda letter: slow.asked.wait(30)
+    helpers = Helpers()
+    send = partial(
+        dispatch_due, store=store, mailbox=mailbox, clock=clock, pace=pace, beside=[slow], helpers=helpers
+    )
+    list(send())
+
+    clock.pass_(pace.fence + timedelta(seconds=1))
+    recover(store=store, mailbox=mailbox, clock=clock, pace=pace)
+    assert list(send()) == []
+    [doubtful] = [draft for draft in pending(store, clock.now()) if draft["step"] == "step-1"]
+    assert doubtful["state"] == "uncertain"
+    slow.answers.set()
+
+    assert [type(each) for each in helpers.finish()] == [Delivered]
+    assert len(slow.sent) + len(mailbox.sent) == 30
+    assert [draft for draft in pending(store, clock.now()) if draft["step"] == "step-1"] == []
+
+
+def test_a_batch_ends_when_somebody_says_not_now(store, clock, mailbox, pace):
+    """On every line, between two letters; what nobody has begun keeps its hour and its patience."""
+    enter(store, clock.now(), 60)
+    [other] = _lines(1)
+    for line in (mailbox, other):
+        line.before_gate = lambda letter: sleep(0.002)
+    outcomes = list(
+        dispatch_due(
+            store=store,
+            mailbox=mailbox,
+            clock=clock,
+            pace=pace,
+            beside=[other],
+            not_now=lambda: len(mailbox.sent) + len(other.sent) >= 5,
+        )
+    )
+
+    assert len(outcomes) in (5, 6)
+    firsts = [draft for draft in pending(store, clock.now()) if draft["step"] == "step-1"]
+    assert {(draft["state"], draft["attempt"]) for draft in firsts} == {("scheduled", 0)}
+    assert len(firsts) == 60 - len(outcomes)
 
 
 def test_an_answer_that_comes_while_several_lines_are_busy_stops_its_letter(store, clock, mailbox, pace):

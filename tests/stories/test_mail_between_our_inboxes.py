@@ -16,6 +16,7 @@ from engine.ids import follow_up_label
 from engine.model import Enclosure
 from engine.post import Counter, post
 from engine.receive import Arrived, receive, receive_next, receive_sent
+from engine.settle import Delivered, Postponed
 from engine.states import DraftState
 from engine.wish import Author, Wish
 from engine.write import write
@@ -218,6 +219,28 @@ def test_an_answer_from_the_other_inbox_stops_a_sequence(posts, arrives, store, 
     arrives()
 
     assert [each["state"] for each in people(store, clock.now())] == ["stopped"]
+
+
+def test_what_is_for_the_other_inbox_and_cannot_be_noted_has_certainly_not_arrived(
+    arrives, store, clock, pace, mailbox, monkeypatch
+):
+    """So there is no doubt about it: it is tried again, later and later."""
+
+    def trips(*_, **__):
+        raise ZeroDivisionError
+
+    enrolled(store, clock.now(), KIM)
+    with monkeypatch.context() as patched:
+        patched.setattr("engine.carry.departed", trips)
+        [outcome] = dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=pace)
+    assert isinstance(outcome, Postponed)
+    assert list(dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=pace)) == []
+
+    clock.pass_(pace.retries[0])
+    [outcome] = dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=pace)
+    arrives()
+    assert isinstance(outcome, Delivered)
+    assert len(letters(store, clock, KIM)) == 1
 
 
 def test_a_paused_inbox_gets_nothing(posts, hello, arrives, store, clock):

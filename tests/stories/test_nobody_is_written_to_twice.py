@@ -6,7 +6,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
+from engine import carry
 from engine.approve import approve
 from engine.dispatch import dispatch_due
 from engine.enroll import AlreadyIn, enroll, prepare
@@ -15,7 +17,7 @@ from engine.model import Prospect
 from engine.react import react
 from engine.recover import recover, settle_doubt
 from engine.seams import Trace
-from engine.settle import Delivered, GaveUp, InDoubt, Postponed
+from engine.settle import Delivered, GaveUp, InDoubt, Postponed, departed
 from tests.doubles import MemoryMailbox
 from tests.makers import IDA, enrolled, pending, people, reply, sequence
 
@@ -140,6 +142,31 @@ def test_a_doubt_that_the_mailbox_can_clear_is_cleared(store, clock, mailbox, pa
         "step-2"
     ]  # it left: the next is planned
     assert mailbox.sent == []
+
+
+def test_a_doubt_that_our_own_mistake_keeps_from_being_cleared_keeps_nobody_else_waiting(
+    store, clock, mailbox, pace, monkeypatch
+):
+    def trips(draft, *rest, **more):
+        if draft.to == IDA:
+            raise ZeroDivisionError
+        return departed(draft, *rest, **more)
+
+    enrolled(store, clock.now())
+    mailbox.after_gate = _die
+    _work_and_die(store, mailbox, clock, pace)
+    enrolled(store, clock.now(), "ola@nordic.example")
+    _work_and_die(store, mailbox, clock, pace)
+    clock.pass_(pace.fence + timedelta(seconds=1))
+
+    mailbox.knows = Trace.FOUND
+    monkeypatch.setattr("engine.recover.departed", trips)
+    recover(store=store, mailbox=mailbox, clock=clock, pace=pace)
+
+    assert {draft["to"]: draft["state"] for draft in pending(store, clock.now())} == {
+        IDA: "uncertain",
+        "ola@nordic.example": "scheduled",
+    }
 
 
 def test_a_letter_that_certainly_did_not_leave_is_sent_once(store, clock, mailbox, pace):
@@ -270,6 +297,49 @@ def test_a_mistake_of_ours_in_one_letter_stops_no_other_and_repeats_none(store, 
         Postponed if when == "before_gate" else InDoubt,
     }
     assert [letter.to for letter in mailbox.sent] == ["b@nordic.example"]
+
+
+UNSPEAKABLE = IntegrityError("INSERT", {}, Exception("a column wants something else"))
+
+
+@pytest.mark.parametrize("mistake", [ZeroDivisionError(), UNSPEAKABLE], ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize("others", [1, 60], ids=["one line", "several lines"])
+def test_a_letter_that_left_and_cannot_be_noted_is_a_doubt_at_once(
+    store, clock, mailbox, pace, monkeypatch, caplog, mistake, others
+):
+    """Neither is it tried again for ten minutes, nor does it end the batch."""
+    for email in (IDA, *(f"p{each}@nordic.example" for each in range(others))):
+        enrolled(store, clock.now(), email)
+
+    def trips(draft, *rest, **more):
+        if draft.to == IDA:
+            raise mistake
+        return departed(draft, *rest, **more)
+
+    monkeypatch.setattr(carry, "departed", trips)
+    other = MemoryMailbox()
+    outcomes = list(dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=pace, beside=[other]))
+
+    assert Counter(map(type, outcomes)) == {Delivered: others, InDoubt: 1}
+    doubtful = [draft for draft in pending(store, clock.now()) if draft["state"] != "scheduled"]
+    assert [(draft["to"], draft["state"]) for draft in doubtful] == [(IDA, "uncertain")]
+    assert len(mailbox.sent) + len(other.sent) == others + 1
+    assert "our own mistake" in caplog.text
+
+
+def test_not_even_a_doubt_that_cannot_be_noted_ends_the_batch(store, clock, mailbox, pace, monkeypatch):
+    for email in ("ola@nordic.example", IDA):
+        enrolled(store, clock.now(), email)
+
+    def trips(*_, **__):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(carry, "departed", trips)
+    monkeypatch.setattr(carry, "doubted", trips)
+    outcomes = list(dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=pace))
+
+    assert [type(outcome) for outcome in outcomes] == [InDoubt, InDoubt]
+    assert {draft["state"] for draft in pending(store, clock.now())} == {"releasing"}  # recovery sees to them
 
 
 def test_a_worker_that_is_told_to_stop_puts_back_what_it_has_not_begun(store, clock, mailbox, pace):
