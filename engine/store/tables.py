@@ -55,6 +55,9 @@ metadata = MetaData(
 )
 
 _SERIAL = BigInteger().with_variant(Integer, "sqlite")
+_BYTES = BigInteger().with_variant(
+    Integer(), "sqlite"
+)  # of all that stands there: more than two billion of them
 
 
 def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
@@ -154,7 +157,7 @@ enrollment = Table(
     Column("wake_at", UtcDateTime),  # when to look again, while no draft is pending
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
-    Index("enrollment_contact", "contact", "state"),
+    Index("enrollment_contact", "contact"),
     Index("enrollment_inbox", "inbox_id", "created_at"),
     _partial("enrollment_company", "company", where="state IN ('active', 'paused')"),
     _partial("enrollment_asleep", "wake_at", where="wake_at IS NOT NULL"),
@@ -180,7 +183,7 @@ thread = Table(
     Column("last_message_id", Text),
     Column("message_count", Integer, nullable=False, server_default="0"),
     Column("last_position", Integer, nullable=False, server_default="0"),
-    Column("size", BigInteger, nullable=False, server_default="0"),
+    Column("size", _BYTES, nullable=False, server_default="0"),
     Column("senders", JSON, nullable=False, server_default="[]"),
     Column("recipients", JSON, nullable=False, server_default="[]"),
     Column("preview", Text),
@@ -253,7 +256,7 @@ draft = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     UniqueConstraint("enrollment_id", "step"),  # a step can exist once: making it again is a no-op
-    Index("draft_thread", "thread_id", "state"),  # not partial: SQLite would not use it for a shorter IN list
+    Index("draft_thread", "thread_id"),  # without the state, which an answer changes
     # the planner must be certain of the next four, so their queries write the state as a literal
     _partial("draft_due", "send_at", "opener", "to", where="state = 'scheduled'"),
     _partial("draft_open", "lease_until", where="state = 'claimed'"),
@@ -315,7 +318,7 @@ message = Table(
     Column("reply_to", JSON, nullable=False, server_default="[]"),
     Column("headers", JSON, nullable=False, server_default="{}"),
     Column("attachments", JSON, nullable=False, server_default="[]"),
-    Column("size", BigInteger, nullable=False, server_default="0"),
+    Column("size", _BYTES, nullable=False, server_default="0"),
     Column("hidden", Text),  # why it is not shown without being asked for
     Column("timestamp", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False, server_default="0"),

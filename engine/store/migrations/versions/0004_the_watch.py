@@ -8,7 +8,7 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    """Only additions: nobody stands on the brake."""
+    """Nobody stands on the brake. Indexes that an answer would have to change name no state any more."""
     op.add_column("instance", sa.Column("boot", sa.Text()))
     op.add_column("instance", sa.Column("braked_at", sa.BigInteger()))
     op.add_column("instance", sa.Column("braked_why", sa.Text()))
@@ -28,6 +28,15 @@ def upgrade() -> None:
         ["received_at", "event_id"],
         "verdict = 'ignored: no conversation of ours'",
     )
+    for name, table, column in (
+        ("draft_thread", "draft", "thread_id"),
+        ("enrollment_contact", "enrollment", "contact"),
+    ):
+        op.drop_index(name, table)
+        op.create_index(name, table, [column])
+    if op.get_bind().dialect.name == "postgresql":  # SQLite has one kind of integer
+        for table in ("thread", "message"):
+            op.alter_column(table, "size", type_=sa.BigInteger())
 
 
 def _partial_index(name: str, table: str, columns: list[str], where: str) -> None:
