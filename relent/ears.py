@@ -5,6 +5,7 @@ It is kept in memory and written down now and then: a stranger cannot make us wr
 
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Lock
@@ -14,6 +15,8 @@ from webhooks.signature import AnotherClock, Headers, Verifier
 
 #: How the deliveries begin that we post to our own door: they prove that it is open, and not that anybody out there knocks.
 OUR_OWN = "knock_"
+#: Whether the delivery at hand is one of these: known once it is believed, to whoever goes on with it.
+is_our_own: ContextVar[bool] = ContextVar("relent_is_our_own", default=False)
 _MOST = 20  #: of those whom we know by their signature, and do not believe for their clock
 
 
@@ -43,7 +46,9 @@ class Ears:
         return _Overheard(verifier.secrets, verifier.tolerance, self)
 
     def believed(self, delivery_id: str, now: datetime) -> None:
-        if not delivery_id.startswith(OUR_OWN):
+        ours = delivery_id.startswith(OUR_OWN)
+        is_our_own.set(ours)
+        if not ours:
             self._believed_at = now
 
     def doubted(self, error: BadSignature) -> None:

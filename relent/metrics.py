@@ -148,6 +148,8 @@ class Meters:
 
     def carried(self, outcome: Outcome) -> None:
         """A letter was taken in hand, and let go again."""
+        if outcome.canarys:
+            return
         self.letters.labels(_OUTCOMES[type(outcome)]).inc()
         if isinstance(outcome, Delivered):
             self.sent.inc()

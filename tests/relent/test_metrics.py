@@ -15,8 +15,12 @@ from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 from starlette.testclient import TestClient
 
+from engine import canary
+from engine.addresses import CANARY, CANARYS_READER
+from engine.enroll import enroll, prepare
 from engine.errors import NoAnswer, PermanentFailure, TemporaryFailure
 from engine.keys import Keyring
+from engine.model import Prospect
 from engine.seams import Trace
 from engine.store import Store, open_store
 from relent.assemble import House
@@ -132,6 +136,39 @@ def test_webhooks_are_counted_by_their_answer_and_what_a_reply_cancels(here, hou
     assert found["relent_ack_seconds_count"] == 2
     assert 0 < found["relent_ack_seconds_sum"] < 60
     assert found["relent_cancelled_by_reply_total"] == 1
+
+
+def test_the_canary_is_not_counted(here, house, store, clock):
+    """Else a door that believes only ourselves would look like one that believes the world."""
+    with store.transaction(clock.now(), "a test") as ledger:
+        ledger.threads.open_inbox(CANARYS_READER)
+        enroll(prepare(Prospect(email=CANARYS_READER), canary.sequence()), ledger=ledger)
+    Worker(house).tick()
+    with store.reading(clock.now()) as ledger:
+        [bump] = ledger.views.drafts(canary=True)
+    answer = received(bump["thread_id"], inbox_id=CANARY, **{"from": CANARYS_READER, "to": [CANARY]})
+    assert (
+        here.post("/webhooks/agentmail", **signed(answer, clock.now(), delivery_id="knock_1")).status_code
+        == 204
+    )
+    with store.reading(clock.now()) as ledger:
+        assert list(ledger.views.drafts(canary=True)) == [], "her answer was heard"
+
+    before = ask(here)
+    assert before["relent_letters_total{outcome=sent}"] == before["relent_sent_total"] == 0
+    assert before["relent_webhooks_total{answer=204}"] == before["relent_ack_seconds_count"] == 0
+    assert before["relent_cancelled_by_reply_total"] == 0
+    here.post(
+        "/webhooks/agentmail", **signed(received("thr_1", event_id="evt_2"), clock.now(), delivery_id="msg_2")
+    )
+    assert ask(here)["relent_webhooks_total{answer=204}"] == 1, "whoever comes after her is counted"
+
+
+def test_a_no_to_our_own_knock_is_counted(here, clock):
+    """Nobody has believed its name; and a door that is shut is shut for others as well."""
+    said = signed(b"{}", clock.now(), delivery_id="knock_1")
+    assert here.post("/webhooks/agentmail", **said | {"content": b"forged"}).status_code == 401
+    assert ask(here)["relent_webhooks_total{answer=401}"] == 1
 
 
 def test_a_reply_from_an_inbox_of_ours_counts_as_well(here, house, store, clock):
