@@ -53,7 +53,7 @@ def _environment() -> dict[str, str]:
 def test_the_installation_has_a_server_two_workers_a_database_and_a_redis():
     assert set(COMPOSE["services"]) == {"serve", "work", "postgres", "redis"}
     assert OURS["work"]["deploy"]["replicas"] == 2
-    assert set(COMPOSE["volumes"]) == {"postgres"}
+    assert set(COMPOSE["volumes"]) == {"postgres", "state"}
 
 
 @pytest.mark.parametrize("name", sorted(OURS))
@@ -93,6 +93,19 @@ def test_what_is_set_can_be_set(monkeypatch):
     assert config.mailbox.transport == "capture", "a fresh installation does no harm"
     assert config.server.api_keys
     assert config.webhooks.secrets
+
+
+def test_what_is_remembered_of_the_database_lies_where_it_may_be_written(monkeypatch):
+    """Else nobody would notice that its folder was put back."""
+    monkeypatch.setenv("RELENT_DATABASE__URL", _environment()["RELENT_DATABASE__URL"])
+    folder = load_config(DEPLOY / "config.yaml").database.state
+    for each in OURS.values():
+        assert each["read_only"]
+        assert f"state:{folder}" in each["volumes"]
+    made = (DEPLOY / "Dockerfile").read_text("utf-8")
+    assert f"--create-home --home-dir {folder} relent" in made, "a new volume belongs to whom its folder does"
+    for unit in map(_unit, UNITS):
+        assert f"/var/lib/{unit['Service']['StateDirectory']}" == folder
 
 
 def test_the_image_holds_every_package_and_nobody_in_it_is_root():
