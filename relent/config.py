@@ -116,9 +116,18 @@ def _domain(text: str) -> str:
         raise ValueError(f'"{text}" is no domain. Write acme.example') from error
 
 
-def _no_empty_keys(value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-    if any(not each.get_secret_value().strip() for each in value):
-        raise ValueError("one of them is empty, and opens nothing")
+#: How somebody comes by a key.
+MAKE_A_KEY = "`relent key create NAME` makes one, and `relent init` in an empty folder writes one"
+
+
+def _no_keys_of_everybody(value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    for key in (each.get_secret_value().strip() for each in value):
+        if not key:
+            raise ValueError("one of them is empty, and opens nothing")
+        if key.startswith("change-"):
+            raise ValueError(f"one of them is the example's, which everybody knows. {MAKE_A_KEY}")
+        if not key.isascii():
+            raise ValueError(f"one of them has letters that no header carries. {MAKE_A_KEY}")
     return value
 
 
@@ -235,7 +244,7 @@ class Server(_Part):
     host: str = Field("127.0.0.1", description="beyond this machine only with an api key")
     port: int = Field(8025, ge=0, le=65535, description="0: any free one")
     public_url: str | None = Field(None, description="how the world reaches it; null: http://host:port")
-    api_keys: Annotated[Secrets, AfterValidator(_no_empty_keys)] = Field(
+    api_keys: Annotated[Secrets, AfterValidator(_no_keys_of_everybody)] = Field(
         (), description="keys that may do everything; or make others: relent key"
     )
     domains: Domains = Field((), description="of new inboxes, the usual first; []: any, while nothing leaves")
