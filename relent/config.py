@@ -10,7 +10,7 @@ from datetime import timedelta
 from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
 
 import yaml
@@ -23,6 +23,7 @@ from pydantic import (
     PlainSerializer,
     SecretStr,
     ValidationError,
+    model_validator,
 )
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
@@ -322,11 +323,21 @@ class Watch(_Part):
 class Canary(_Part):
     """Somebody made up, who is written to and answers, so that you know how fast an answer stops a follow-up."""
 
-    every: Duration | None = Field(None, description="how often; null: never")
+    every: Duration | None = Field(None, description="how often: 2m or longer; null: never")
     limit: Duration = Field(
         timedelta(seconds=5),
         description="an answer that takes longer brakes the whole house, until one is in time",
     )
+
+    @model_validator(mode="after")
+    def _one_at_a_time(self) -> Self:
+        """Two in the air at once would take each other's drafts away, and brake the house."""
+        least = max(timedelta(minutes=2), self.limit + timedelta(minutes=1))
+        if self.every is not None and self.every < least:
+            raise ValueError(
+                f"every: {_as_wait(self.every)} is too often, she may still be on her way. Write {_as_wait(least)} or longer"
+            )
+        return self
 
 
 class _PlainEnvironment(EnvSettingsSource):

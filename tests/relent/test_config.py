@@ -214,6 +214,19 @@ def test_an_empty_key_is_told_of(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("written", "least"), [("every: 1m", "2m"), ("every: 119s", "2m"), ("every: 5m, limit: 5m", "6m")]
+)
+def test_a_canary_is_home_before_the_next_one_flies(tmp_path, written, least):
+    with pytest.raises(ConfigError, match=f"canary: every: .* Write {least} or longer"):
+        load_config(_config(tmp_path, f"canary: {{{written}}}\n"))
+
+
+@pytest.mark.parametrize("written", ["every: null, limit: 1h", "every: 2m", "every: 6m, limit: 5m"])
+def test_whoever_has_time_may_keep_one(tmp_path, written):
+    assert load_config(_config(tmp_path, f"canary: {{{written}}}\n")).canary
+
+
+@pytest.mark.parametrize(
     ("written", "read"),
     [("[]", ()), ("acme.example", ("acme.example",)), ("[ACME.example, acme.example]", ("acme.example",))],
 )
