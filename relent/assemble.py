@@ -169,7 +169,13 @@ def _check_redis(config: Config) -> None:
 
 def exposition(house: House) -> Exposition:
     """How this house fares, for whoever asks."""
-    return Exposition(meters=house.meters, store=house.store, clock=house.clock, version=__version__)
+    return Exposition(
+        meters=house.meters,
+        store=house.store,
+        clock=house.clock,
+        version=__version__,
+        keeps_a_canary=house.config.canary.every is not None,
+    )
 
 
 def witness(config: Config) -> Witness:

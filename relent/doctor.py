@@ -305,7 +305,7 @@ def _brake(patient: Patient) -> Iterator[Diagnosis]:
         yield _well("brake", "off: letters leave")
         return
     do = "see to that; then `relent resume --all`"
-    if brake.why.startswith(canary.OURS):
+    if brake.why.startswith(canary.OURS) and patient.config.canary.every is not None:
         do = "see to that: it is taken off by itself when an answer is in time again"
     yield _ill("brake", f"on since {brake.since:%d %b %H:%M} UTC, nothing leaves: {brake.why}", do)
 

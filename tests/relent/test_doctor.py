@@ -68,7 +68,7 @@ def _if_well(folder):
 
 
 def test_where_all_is_well_it_says_so_and_ends_with_0(folder):
-    folder.environment = {"RELENT_CANARY__EVERY": "1s", "RELENT_CANARY__LIMIT": "60s"}
+    folder.environment = {"RELENT_CANARY__EVERY": "2m", "RELENT_CANARY__LIMIT": "60s"}
     with folder.serving():
         said = folder.wait_for(lambda: _if_well(folder))
 
@@ -388,7 +388,8 @@ def test_a_brake_is_told_with_its_reason(store, diagnosed):
     with store.transaction(NOW, "a test") as ledger:
         ledger.watch.release("")
         ledger.watch.brake(f"{canary.OURS}slow")
-    assert "by itself" in diagnosed("brake")[0].do
+    assert "by itself" in diagnosed("brake", canary={"every": "5m"})[0].do
+    assert "relent resume --all" in diagnosed("brake")[0].do, "she flies no more"
 
 
 def test_a_canary_is_told_of_if_somebody_keeps_one(diagnosed, signs):
