@@ -5,10 +5,13 @@ import hashlib
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 import threading
 import time
 import tomllib
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +21,14 @@ from pydantic import SecretStr
 from redis.exceptions import RedisError
 from typer.main import get_command
 
+from relent.assemble import exposition
 from relent.cli import app
 from relent.config import Redis, load_config
+from relent.exposition import shown_at
 from relent.worker import Worker
 from tests.makers import enrolled
 from tests.redis_server import RedisServer
+from tests.relent.processes import free_port
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -65,6 +71,27 @@ def test_containers_run_commands_that_exist(name):
 
 def test_everybody_is_looked_after():
     assert all("healthcheck" in each for each in COMPOSE["services"].values())
+
+
+def test_a_worker_that_has_not_looked_for_half_a_minute_is_not_well(house, clock):
+    """By the very words that its container is asked with."""
+    port = free_port()
+    [_, python, option, words] = OURS["work"]["healthcheck"]["test"]
+    assert OURS["work"]["command"][-2:] == ["--metrics", "9108"]
+    assert python == "python"
+    assert words.count("127.0.0.1:9108") == 1
+
+    def asked() -> int:
+        ask = [sys.executable, option, words.replace("9108", str(port))]
+        return subprocess.run(ask, timeout=30, check=False, stderr=subprocess.DEVNULL).returncode
+
+    assert asked() != 0, "nobody is there"
+    with shown_at(port, exposition(house)):
+        assert asked() == 1, "it has not looked yet"
+        house.meters.looked(clock.now())
+        assert asked() == 0
+        clock.pass_(timedelta(seconds=31))
+        assert asked() == 1
 
 
 def test_only_the_server_can_be_reached_and_only_from_this_machine():
