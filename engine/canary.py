@@ -10,7 +10,7 @@ Whom it writes to lives in this house, at a domain at which nobody else ever wil
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from threading import Event, Thread
 from time import monotonic
 from typing import Any
@@ -112,7 +112,7 @@ def judge(flight: Flight, *, limit: timedelta, store: Store, clock: Clock) -> st
         before: Mapping[str, Any] = last.says if last else {}
         failures = 0 if in_time else int(before.get("failures", 0)) + 1
         why = None if in_time else _why_brake(flight, failures, limit)
-        ledger.watch.sign(SIGN, **_told(flight, before, in_time, failures))
+        ledger.watch.sign(SIGN, **_told(flight, before, in_time, failures, ledger.now))
         braked = ledger.watch.brake(why) if why else False
         released = in_time and ledger.watch.release("the canary's answer was in time again", only=OURS)
     if braked:
@@ -129,7 +129,8 @@ def _why_brake(flight: Flight, failures: int, limit: timedelta) -> str | None:
     slow = flight.seconds is not None
     if slow or flight.hollow or failures >= _SO_OFTEN:
         return (
-            f"{OURS}{_words(flight, limit)}. It takes this brake off itself when an answer is in time again"
+            f"{OURS}{_words(flight, limit)}. While she flies, she takes this brake off when an answer is in time "
+            "again; `relent resume --all` does at any time"
         )
     return None
 
@@ -142,13 +143,16 @@ def _words(flight: Flight, limit: timedelta) -> str:
     )
 
 
-def _told(flight: Flight, before: Mapping[str, Any], in_time: bool, failures: int) -> dict[str, Any]:
+def _told(
+    flight: Flight, before: Mapping[str, Any], in_time: bool, failures: int, now: datetime
+) -> dict[str, Any]:
     figures = [
         *before.get("figures", ()),
         *([round(flight.seconds, 4)] if flight.seconds is not None else ()),
     ]
     return {
         "in_time": in_time,
+        "well_at": now.isoformat() if in_time else before.get("well_at", now.isoformat()),
         "why": flight.why,
         "seconds": flight.seconds,
         "sent_after": flight.sent_after,

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,42 +20,44 @@ from engine.store import Forecast, Ledger, Reach
 
 
 @dataclass(frozen=True, slots=True)
-class Delivered:
-    """It left, and the next step is a draft."""
+class _Became:
+    """What became of a draft."""
 
     draft_id: str
+    canarys: bool = field(default=False, kw_only=True)  #: nobody's letter: it is not counted
 
 
 @dataclass(frozen=True, slots=True)
-class Postponed:
+class Delivered(_Became):
+    """It left, and the next step is a draft."""
+
+
+@dataclass(frozen=True, slots=True)
+class Postponed(_Became):
     """Not now; it will be tried again."""
 
-    draft_id: str
     why: str
     turned_away: bool = False  #: by the mailbox, which may not want this line at all
 
 
 @dataclass(frozen=True, slots=True)
-class CalledOff:
+class CalledOff(_Became):
     """It was called back, or it changed, while it was being carried. Nothing left."""
 
-    draft_id: str
     why: str
 
 
 @dataclass(frozen=True, slots=True)
-class GaveUp:
+class GaveUp(_Became):
     """Refused for good."""
 
-    draft_id: str
     why: str
 
 
 @dataclass(frozen=True, slots=True)
-class InDoubt:
+class InDoubt(_Became):
     """It may have left. A human, or proof, will say."""
 
-    draft_id: str
     why: str
 
 

@@ -34,7 +34,7 @@ from mailroom.local import Capture, LocalMailbox, Transport
 from mailroom.smtp_out import SmtpSettings, SmtpTransport
 from mailroom.telling import render
 from relent import __version__
-from relent.config import Config, Smtp
+from relent.config import MAKE_A_KEY, Config, Server, Smtp
 from relent.ears import Ears
 from relent.exposition import Exposition
 from relent.lines import Lines
@@ -43,6 +43,7 @@ from webhooks.sender import Sender, why_never
 from webhooks.signature import Verifier, decode_secret
 
 log = logging.getLogger("relent.assemble")
+_SHORTEST_KEY = 16  #: with which a server is opened to others
 _LINES = 4  #: a mail server gives one customer few connections
 
 
@@ -168,7 +169,13 @@ def _check_redis(config: Config) -> None:
 
 def exposition(house: House) -> Exposition:
     """How this house fares, for whoever asks."""
-    return Exposition(meters=house.meters, store=house.store, clock=house.clock, version=__version__)
+    return Exposition(
+        meters=house.meters,
+        store=house.store,
+        clock=house.clock,
+        version=__version__,
+        keeps_a_canary=house.config.canary.every is not None,
+    )
 
 
 def witness(config: Config) -> Witness:
@@ -255,7 +262,10 @@ def _secrets(config: Config) -> tuple[bytes, ...]:
 def check_listening(house: House) -> None:
     """Beyond this machine only with a key: one that stands in the configuration, or one that somebody has made."""
     server = house.config.server
-    if server.api_keys or is_loopback(server.host):
+    if is_loopback(server.host):
+        return
+    if server.api_keys:
+        _refuse_what_can_be_guessed(server)
         return
     with house.store.reading(house.clock.now()) as ledger:
         if ledger.keys.any_good():
@@ -264,6 +274,14 @@ def check_listening(house: House) -> None:
         f"server.host {server.host} is open to others and server.api_keys is empty. "
         "Set a key, make one with `relent key create`, or listen on 127.0.0.1."
     )
+
+
+def _refuse_what_can_be_guessed(server: Server) -> None:
+    if any(len(each.get_secret_value().strip()) < _SHORTEST_KEY for each in server.api_keys):
+        raise ConfigError(
+            f"server.host {server.host} is open to others and one of server.api_keys has fewer than "
+            f"{_SHORTEST_KEY} letters: it can be guessed. {MAKE_A_KEY}."
+        )
 
 
 def try_mail_server(config: Config) -> str | None:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
 
 import yaml
@@ -23,6 +23,7 @@ from pydantic import (
     PlainSerializer,
     SecretStr,
     ValidationError,
+    model_validator,
 )
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
@@ -116,9 +117,18 @@ def _domain(text: str) -> str:
         raise ValueError(f'"{text}" is no domain. Write acme.example') from error
 
 
-def _no_empty_keys(value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-    if any(not each.get_secret_value().strip() for each in value):
-        raise ValueError("one of them is empty, and opens nothing")
+#: How somebody comes by a key.
+MAKE_A_KEY = "`relent key create NAME` makes one, and `relent init` in an empty folder writes one"
+
+
+def _no_keys_of_everybody(value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    for key in (each.get_secret_value().strip() for each in value):
+        if not key:
+            raise ValueError("one of them is empty, and opens nothing")
+        if key.startswith("change-"):
+            raise ValueError(f"one of them is the example's, which everybody knows. {MAKE_A_KEY}")
+        if not key.isascii():
+            raise ValueError(f"one of them has letters that no header carries. {MAKE_A_KEY}")
     return value
 
 
@@ -235,7 +245,7 @@ class Server(_Part):
     host: str = Field("127.0.0.1", description="beyond this machine only with an api key")
     port: int = Field(8025, ge=0, le=65535, description="0: any free one")
     public_url: str | None = Field(None, description="how the world reaches it; null: http://host:port")
-    api_keys: Annotated[Secrets, AfterValidator(_no_empty_keys)] = Field(
+    api_keys: Annotated[Secrets, AfterValidator(_no_keys_of_everybody)] = Field(
         (), description="keys that may do everything; or make others: relent key"
     )
     domains: Domains = Field((), description="of new inboxes, the usual first; []: any, while nothing leaves")
@@ -313,11 +323,21 @@ class Watch(_Part):
 class Canary(_Part):
     """Somebody made up, who is written to and answers, so that you know how fast an answer stops a follow-up."""
 
-    every: Duration | None = Field(None, description="how often; null: never")
+    every: Duration | None = Field(None, description="how often: 2m or longer; null: never")
     limit: Duration = Field(
         timedelta(seconds=5),
         description="an answer that takes longer brakes the whole house, until one is in time",
     )
+
+    @model_validator(mode="after")
+    def _one_at_a_time(self) -> Self:
+        """Two in the air at once would take each other's drafts away, and brake the house."""
+        least = max(timedelta(minutes=2), self.limit + timedelta(minutes=1))
+        if self.every is not None and self.every < least:
+            raise ValueError(
+                f"every: {_as_wait(self.every)} is too often, she may still be on her way. Write {_as_wait(least)} or longer"
+            )
+        return self
 
 
 class _PlainEnvironment(EnvSettingsSource):

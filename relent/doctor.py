@@ -34,7 +34,6 @@ _HOUR = timedelta(hours=1)
 _FEW = 5
 _TEST = b'{"type": "event", "event_type": "relent.test", "event_id": "evt_doctor"}'
 _KNOCK_PATIENCE = 10.0
-_REDIS_PATIENCE = 3.0
 _LATE = "is `relent serve` running, and quick enough? What is held as late waits for `relent approve`"
 
 
@@ -142,31 +141,20 @@ def _database(health: Health) -> Diagnosis:
 
 
 def _redis(config: Config) -> Iterator[Diagnosis]:
-    url = getattr(getattr(config, "redis", None), "url", None)
+    """As those who carry hints ask it; so it says the same, and no more of its password."""
+    url = config.redis.url
     if url is None:
         yield _off("redis", "none: the database is asked each second, and nothing else is needed")
         return
-    do = "nothing is lost without it; other machines hear of what is due a second later"
     try:
-        from redis import Redis
-        from redis.exceptions import RedisError
+        from relent.dispatchers import why_silent
     except ModuleNotFoundError:
         yield _ill("redis", "its driver is not there", "pip install 'relent-engine[redis]'")
         return
     began = monotonic()
-    try:
-        with Redis.from_url(
-            getattr(url, "get_secret_value", lambda: url)(),
-            socket_timeout=_REDIS_PATIENCE,
-            socket_connect_timeout=_REDIS_PATIENCE,
-        ) as client:
-            client.ping()
-            role = client.info("replication").get("role")
-    except (RedisError, OSError, ValueError) as error:
-        yield _ill("redis", f"it does not answer: {' '.join(str(error).split())[:200]}", do)
-        return
-    if role != "master":
-        yield _ill("redis", f"it is a {role}, and takes nothing", "name its primary in redis.url")
+    if why := why_silent(url):
+        do = "nothing is lost without it; other machines hear of what is due a second later"
+        yield _ill("redis", f"it carries nothing for us: {why}", do)
         return
     yield _well("redis", f"answers, in {1000 * (monotonic() - began):.0f} ms")
 
@@ -305,7 +293,7 @@ def _brake(patient: Patient) -> Iterator[Diagnosis]:
         yield _well("brake", "off: letters leave")
         return
     do = "see to that; then `relent resume --all`"
-    if brake.why.startswith(canary.OURS):
+    if brake.why.startswith(canary.OURS) and patient.config.canary.every is not None:
         do = "see to that: it is taken off by itself when an answer is in time again"
     yield _ill("brake", f"on since {brake.since:%d %b %H:%M} UTC, nothing leaves: {brake.why}", do)
 

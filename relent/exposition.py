@@ -18,6 +18,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from sqlalchemy.exc import SQLAlchemyError
 
+from engine import canary
 from engine.errors import Unavailable
 from engine.keys import asks_this_machine
 from engine.seams import Clock
@@ -80,8 +81,11 @@ class Lookout(Generic[T]):
 class Exposition:
     """Everything that is told to whoever asks how we fare."""
 
-    def __init__(self, *, meters: Meters, store: Store, clock: Clock, version: str) -> None:
+    def __init__(
+        self, *, meters: Meters, store: Store, clock: Clock, version: str, keeps_a_canary: bool = False
+    ) -> None:
         self._meters, self._store, self._clock = meters, store, clock
+        self._keeps_a_canary = keeps_a_canary
         self._build = version, store.database.dialect.name
         self._standing = Lookout(self._stand, patience=2.0)
         self._by_state = Lookout(self._count, patience=0.5, leisure=100.0)
@@ -114,9 +118,14 @@ class Exposition:
         yield _told("relent_braked", 1 if standing.braked else 0)
         yield _told("relent_workers", len(workers(standing.signs, self._clock.now())))
         yield _family("relent_drift", {(kind,): number for kind, number in drift(standing.signs).items()})
-        for sign in standing.signs:
-            if sign.name == "canary":
-                yield _told("relent_canary_age_seconds", self._since(sign.at))
+        if self._keeps_a_canary:
+            yield from self._of_the_canary(standing.signs)
+
+    def _of_the_canary(self, signs: Iterable[Sign]) -> Iterator[Metric]:
+        for sign in signs:
+            if sign.name == canary.SIGN:
+                well_at = datetime.fromisoformat(sign.says.get("well_at", sign.at.isoformat()))
+                yield _told("relent_canary_age_seconds", self._since(well_at))
                 if (seconds := _a_number(sign.says.get("seconds"))) is not None:
                     yield _told("relent_canary_seconds", seconds)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import anyio
 from anyio.to_thread import run_sync
+from pydantic import SecretStr
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -30,6 +31,7 @@ from relent.worker import Worker
 
 _TOO_LONG_AGO = timedelta(seconds=30)
 _PATIENCE = 3.0
+_PATIENCE_WITH_REDIS, _LEISURE = 0.5, 2.0  #: nobody depends on it, so nobody waits for it
 _AT_ONCE = 4
 #: Somebody in between passes on what others ask for: that they sit at this machine says nothing.
 _PASSED_ON = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
@@ -57,6 +59,7 @@ class _Seen:
 
     version: str | None
     braked: Brake | None
+    has_moved: bool
 
 
 def _readyz(house: House, worker: Worker | None) -> Callable[[Request], Awaitable[Response]]:
@@ -64,14 +67,14 @@ def _readyz(house: House, worker: Worker | None) -> Callable[[Request], Awaitabl
         version = version_of(house.store)
         with house.store.reading(house.clock.now()) as ledger:
             ledger.drafts.next_due()
-            return _Seen(version, ledger.watch.braked())
+            return _Seen(version, ledger.watch.braked(), ledger.lineage.moved() is not None)
 
     lookout, threads = Lookout(look, patience=_PATIENCE), anyio.CapacityLimiter(_AT_ONCE)
+    redis_answers = _asks_redis(house)
 
     def answer() -> Response:
         now, seen = house.clock.now(), lookout.see()
         looked_at = worker.lag.looked_at if worker and worker.lag else None
-        redis = _redis_answers(house)
         why = _why_not(seen, worker is not None, looked_at, now)
         said: dict[str, Any] = {
             "ready": why is None,
@@ -81,7 +84,7 @@ def _readyz(house: House, worker: Worker | None) -> Callable[[Request], Awaitabl
             "worker_looked_at": looked_at and iso(looked_at),
             "tick_lag_seconds": looked_at and max((now - looked_at).total_seconds(), 0.0),
             "braked_since": seen and seen.braked and iso(seen.braked.since),
-            "redis": {None: None, True: "answers", False: "does not answer"}[redis],
+            "redis": {None: None, True: "answers", False: "does not answer"}[redis_answers()],
         }
         return JSONResponse(said, 503 if why else 200, headers=_NOT_KEPT)
 
@@ -97,6 +100,8 @@ def _why_not(seen: _Seen | None, has_worker: bool, looked_at: datetime | None, n
         return "the database does not answer"
     if seen.version != HEAD:
         return f"the database has version {seen.version}, this Relent knows {HEAD}"
+    if seen.has_moved:  # whereto is nobody's business who has no key
+        return "everything here has moved to another database"
     if has_worker and looked_at is None:
         return "the worker has not looked yet"
     if has_worker and looked_at is not None and now - looked_at > _TOO_LONG_AGO:
@@ -146,12 +151,18 @@ def _sits_here(request: Request, host: str) -> bool:
     return here and asks_this_machine(host) and not any(name in headers for name in _PASSED_ON)
 
 
-def _redis_answers(house: House) -> bool | None:
+def _asks_redis(house: House) -> Callable[[], bool | None]:
     """None: there is none."""
-    if house.redis_answers is not None:
-        return house.redis_answers()
-    if not house.config.redis.url:
-        return None
+    ask, url = house.redis_answers, house.config.redis.url
+    if ask is None and url is None:
+        return lambda: None
+    lookout = Lookout(
+        ask or (lambda: url is not None and _answers(url)), patience=_PATIENCE_WITH_REDIS, leisure=_LEISURE
+    )
+    return lambda: bool(lookout.see())
+
+
+def _answers(url: SecretStr) -> bool:
     from relent.dispatchers import why_silent  # only whoever has a Redis has what speaks to it
 
-    return why_silent(house.config.redis.url) is None
+    return why_silent(url) is None

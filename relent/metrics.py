@@ -73,8 +73,8 @@ NUMBERS = (
     _gauge("relent_braked", "1: somebody, or something, stands on the brake, and nothing leaves"),
     _gauge("relent_workers", "workers that were seen within the last half minute, wherever they run"),
     _gauge("relent_drift", "differences that reconciliation has found and that are still there", "kind"),
-    _gauge("relent_canary_seconds", "from the canary's reply to its cancelled draft, the last time"),
-    _gauge("relent_canary_age_seconds", "since the canary was last seen"),
+    _gauge("relent_canary_seconds", "from the canary's reply to its cancelled draft, the last time, if somebody took it"),
+    _gauge("relent_canary_age_seconds", "since the canary's reply was last in time; like the one before, only while you keep one"),
     _gauge("relent_tick_lag_seconds", "since this process's own worker last looked at what is due"),
     _counter("relent_letters_total", "what became of letters that were taken in hand", "outcome"),
     _counter("relent_sent_total", "letters that left"),
@@ -148,6 +148,8 @@ class Meters:
 
     def carried(self, outcome: Outcome) -> None:
         """A letter was taken in hand, and let go again."""
+        if outcome.canarys:
+            return
         self.letters.labels(_OUTCOMES[type(outcome)]).inc()
         if isinstance(outcome, Delivered):
             self.sent.inc()

@@ -28,6 +28,7 @@ from engine.errors import (
     UnreadableEvent,
 )
 from engine.keys import Keyring
+from engine.react import Reaction
 from engine.trail import begin
 from mailroom import agentpost, feather
 from mailroom.api import manual
@@ -35,6 +36,7 @@ from mailroom.api.door import Api
 from mailroom.api.table import AGENTMAIL, described
 from relent import __version__, health
 from relent.assemble import House, desk, verifier
+from relent.ears import is_our_own
 from relent.listen import LAST_BYTE
 from relent.worker import WorkerThread
 from webhooks.receiver import Means, Receiver
@@ -107,7 +109,10 @@ def create_app(house: House, *, with_worker: bool = True) -> Starlette:
 
 
 class Hook:
-    """Where a mailbox elsewhere tells us that somebody answered."""
+    """Where a mailbox elsewhere tells us that somebody answered.
+
+    That we answer ourselves says nothing of the world: when we knock, only a no is counted.
+    """
 
     def __init__(self, house: House) -> None:
         self._refusals, self._meters = house.refusals, house.meters
@@ -119,7 +124,7 @@ class Hook:
                 clock=house.clock,
                 pace=house.pace,
                 max_body=house.config.webhooks.max_body,
-                told=house.meters.reacted,
+                told=self._reacted,
             )
         )
         house.answers.behind = self._receiver.behind
@@ -135,10 +140,15 @@ class Hook:
         else:
             await send(_HEARD)
             await send(_NOTHING_MORE)
-            self._meters.acknowledged(perf_counter() - scope.get(LAST_BYTE, begun))
+            if not is_our_own.get():
+                self._meters.acknowledged(perf_counter() - scope.get(LAST_BYTE, begun))
 
     def close(self) -> None:
         self._receiver.close()
+
+    def _reacted(self, reaction: Reaction) -> None:
+        if not is_our_own.get():
+            self._meters.reacted(reaction)
 
     async def _refusal(self, error: Exception) -> Response:
         status = _status(error)

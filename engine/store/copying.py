@@ -19,8 +19,8 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
-    LargeBinary,
     MetaData,
+    Select,
     Table,
     Text,
     cast,
@@ -41,7 +41,10 @@ from engine.store.ledger import Store
 from engine.store.lineage import HOME, MOVED
 from engine.store.tables import UtcDateTime, audit, instance, metadata, pod, sign, tally
 
-_AT_ONCE, _FILES_AT_ONCE = 500, 4  # rows; a file may have many megabytes
+_AT_ONCE, _BYTES = (
+    500,
+    4 * 1024**2,
+)  # rows, and what they may weigh together: a letter may have many megabytes
 #: What every new database has, and what says nothing of people.
 _FURNITURE = frozenset({instance.name, pod.name, tally.name})
 _OF_THIS_PLACE = (HOME, MOVED)  # signs that speak of where they stand
@@ -164,8 +167,8 @@ def _tables() -> list[Table]:
 
 
 def _carry(table: Table, here: Connection, there: Connection, progress: Progress) -> Sum:
-    found, into = Sum(), _into(table, there)
-    with closing(_rows(table, here)) as batches:
+    found = Sum()
+    with _into(table, there) as into, closing(_rows(table, here)) as batches:
         for rows in batches:
             into(rows)
             found = found.plus(rows)
@@ -173,25 +176,27 @@ def _carry(table: Table, here: Connection, there: Connection, progress: Progress
     return found
 
 
-def _into(table: Table, db: Connection) -> Callable[[Rows], None]:
+@contextmanager
+def _into(table: Table, db: Connection) -> Iterator[Callable[[Rows], None]]:
     """As the drivers take rows fastest: a statement put together for each of them would cost more than all the rest."""
     quote = db.dialect.identifier_preparer.quote
     names = ", ".join(quote(column.name) for column in table.c)
     if db.dialect.name == "sqlite":
         gaps = ", ".join("?" for _ in table.c)
         statement = f"INSERT INTO {quote(table.name)} ({names}) VALUES ({gaps})"  # noqa: S608 - names of ours
-        return lambda rows: _ignored(db.exec_driver_sql(statement, rows))
+        yield lambda rows: _ignored(db.exec_driver_sql(statement, rows))
+        return
+    driver: Any = db.connection.driver_connection
+    with (
+        driver.cursor() as cursor,
+        cursor.copy(f"COPY {quote(table.name)} ({names}) FROM STDIN") as stream,
+    ):
 
-    def pour(rows: Rows) -> None:
-        driver: Any = db.connection.driver_connection
-        with (
-            driver.cursor() as cursor,
-            cursor.copy(f"COPY {quote(table.name)} ({names}) FROM STDIN") as stream,
-        ):
+        def pour(rows: Rows) -> None:
             for row in rows:
                 stream.write_row(row)
 
-    return pour
+        yield pour
 
 
 def _ignored(_: object) -> None:
@@ -209,16 +214,31 @@ def _read(table: Table, db: Connection, progress: Progress) -> Sum:
 
 def _rows(table: Table, db: Connection) -> Generator[Rows]:
     """As plain values: numbers, texts, bytes. JSON stays the text that it is, so that not a blank of it changes."""
-    heavy = any(isinstance(column.type, LargeBinary) for column in table.c)
     query = select(*(_asked(column, db) for column in table.c))
     if table is sign:
         query = query.where(_plain(sign).c.name.not_in(_OF_THIS_PLACE))
-    size = _FILES_AT_ONCE if heavy else _AT_ONCE
-    with db.execute(
-        query.execution_options(yield_per=size)
-    ) as found:  # whoever breaks off leaves no cursor behind
-        for rows in found.partitions():
-            yield [tuple(map(_as_bytes, row)) for row in rows] if heavy else list(map(tuple, rows))
+    rows, weight = [], 0
+    with closing(_one_by_one(query, db)) as found:  # whoever breaks off leaves no cursor behind
+        for row in found:
+            rows.append(row)
+            weight += sum(len(value) for value in row if isinstance(value, str | bytes))
+            if len(rows) >= _AT_ONCE or weight >= _BYTES:
+                yield rows
+                rows, weight = [], 0
+    if rows:
+        yield rows
+
+
+def _one_by_one(query: Select[Any], db: Connection) -> Generator[tuple[Any, ...]]:
+    """As the database hands them over: how much many rows weigh is known only when they are here."""
+    if db.dialect.name == "sqlite":
+        with db.execute(query) as found:
+            yield from map(tuple, found)
+        return
+    words = str(query.compile(db, compile_kwargs={"literal_binds": True}))
+    driver: Any = db.connection.driver_connection
+    with driver.cursor() as cursor, closing(cursor.stream(words)) as streamed:
+        yield from streamed
 
 
 def _asked(column: Column[Any], db: Connection) -> ColumnElement[Any]:
@@ -237,10 +257,6 @@ def _kind(column: Column[Any]) -> TypeEngine[Any]:
     if isinstance(column.type, UtcDateTime):
         return BigInteger()
     return Text() if isinstance(column.type, JSON) else column.type
-
-
-def _as_bytes(value: Any) -> Any:
-    return bytes(value) if isinstance(value, memoryview) else value
 
 
 def _hash(row: tuple[Any, ...]) -> int:

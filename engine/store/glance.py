@@ -39,7 +39,7 @@ class Glance:
         self._db = desk.db
 
     def standing(self, *, at_most: timedelta = timedelta(seconds=2)) -> Standing:
-        """Whoever asks every few seconds must not become a burden: past `at_most` the database may give up."""
+        """Whoever asks every few seconds must not become a burden: past `at_most` PostgreSQL gives up."""
         self._hurry(at_most)
         now = self._desk.now
         hours, unwanted = self._first_due()

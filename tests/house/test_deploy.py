@@ -5,10 +5,13 @@ import hashlib
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 import threading
 import time
 import tomllib
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +21,14 @@ from pydantic import SecretStr
 from redis.exceptions import RedisError
 from typer.main import get_command
 
+from relent.assemble import exposition
 from relent.cli import app
 from relent.config import Redis, load_config
+from relent.exposition import shown_at
 from relent.worker import Worker
 from tests.makers import enrolled
 from tests.redis_server import RedisServer
+from tests.relent.processes import free_port
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -53,7 +59,7 @@ def _environment() -> dict[str, str]:
 def test_the_installation_has_a_server_two_workers_a_database_and_a_redis():
     assert set(COMPOSE["services"]) == {"serve", "work", "postgres", "redis"}
     assert OURS["work"]["deploy"]["replicas"] == 2
-    assert set(COMPOSE["volumes"]) == {"postgres"}
+    assert set(COMPOSE["volumes"]) == {"postgres", "state"}
 
 
 @pytest.mark.parametrize("name", sorted(OURS))
@@ -65,6 +71,27 @@ def test_containers_run_commands_that_exist(name):
 
 def test_everybody_is_looked_after():
     assert all("healthcheck" in each for each in COMPOSE["services"].values())
+
+
+def test_a_worker_that_has_not_looked_for_half_a_minute_is_not_well(house, clock):
+    """By the very words that its container is asked with."""
+    port = free_port()
+    [_, python, option, words] = OURS["work"]["healthcheck"]["test"]
+    assert OURS["work"]["command"][-2:] == ["--metrics", "9108"]
+    assert python == "python"
+    assert words.count("127.0.0.1:9108") == 1
+
+    def asked() -> int:
+        ask = [sys.executable, option, words.replace("9108", str(port))]
+        return subprocess.run(ask, timeout=30, check=False, stderr=subprocess.DEVNULL).returncode
+
+    assert asked() != 0, "nobody is there"
+    with shown_at(port, exposition(house)):
+        assert asked() == 1, "it has not looked yet"
+        house.meters.looked(clock.now())
+        assert asked() == 0
+        clock.pass_(timedelta(seconds=31))
+        assert asked() == 1
 
 
 def test_only_the_server_can_be_reached_and_only_from_this_machine():
@@ -91,8 +118,21 @@ def test_what_is_set_can_be_set(monkeypatch):
     assert config.redis.url
     assert config.database.url.startswith("postgresql://")
     assert config.mailbox.transport == "capture", "a fresh installation does no harm"
-    assert config.server.api_keys
     assert config.webhooks.secrets
+    assert not config.server.api_keys, "what everybody can read here opens nothing"
+
+
+def test_what_is_remembered_of_the_database_lies_where_it_may_be_written(monkeypatch):
+    """Else nobody would notice that its folder was put back."""
+    monkeypatch.setenv("RELENT_DATABASE__URL", _environment()["RELENT_DATABASE__URL"])
+    folder = load_config(DEPLOY / "config.yaml").database.state
+    for each in OURS.values():
+        assert each["read_only"]
+        assert f"state:{folder}" in each["volumes"]
+    made = (DEPLOY / "Dockerfile").read_text("utf-8")
+    assert f"--create-home --home-dir {folder} relent" in made, "a new volume belongs to whom its folder does"
+    for unit in map(_unit, UNITS):
+        assert f"/var/lib/{unit['Service']['StateDirectory']}" == folder
 
 
 def test_the_image_holds_every_package_and_nobody_in_it_is_root():

@@ -157,8 +157,26 @@ def test_beyond_this_machine_only_with_a_key(tmp_path, host):
         pytest.raises(ConfigError, match="api_keys"),
     ):
         check_listening(house)
-    with _assembled(tmp_path, f"{{host: '{host}', api_keys: [key]}}") as house:
+    with _assembled(tmp_path, f"{{host: '{host}', api_keys: [{'k' * 16}]}}") as house:
         check_listening(house)
+
+
+def test_a_key_that_can_be_guessed_is_for_this_machine_alone(tmp_path):
+    with (
+        _assembled(tmp_path, f"{{host: 0.0.0.0, api_keys: [{'k' * 16}, am_test]}}") as house,
+        pytest.raises(ConfigError, match=r"fewer than 16 letters.*relent key create") as caught,
+    ):
+        check_listening(house)
+    assert "am_test" not in str(caught.value)
+    with _assembled(tmp_path, "{host: 127.0.0.1, api_keys: [am_test]}") as house:
+        check_listening(house)
+
+
+@pytest.mark.parametrize("key", ["change-to-am_0123456789", "am_…", "schlüssel-schlüssel"])
+def test_a_key_that_is_everybodys_or_no_header_carries_is_refused(tmp_path, key):
+    with pytest.raises(ConfigError, match=r"server\.api_keys: one of them.*relent key create") as caught:
+        load_config(_config(tmp_path, f"server: {{api_keys: [{key}]}}\n"))
+    assert key not in str(caught.value)
 
 
 def test_a_key_that_somebody_made_is_one_until_it_is_revoked(tmp_path):
@@ -193,6 +211,19 @@ def test_on_this_machine_without(tmp_path, host):
 def test_an_empty_key_is_told_of(tmp_path):
     with pytest.raises(ConfigError, match=r"server\.api_keys: one of them is empty"):
         load_config(_config(tmp_path, "server: {api_keys: ['']}\n"))
+
+
+@pytest.mark.parametrize(
+    ("written", "least"), [("every: 1m", "2m"), ("every: 119s", "2m"), ("every: 5m, limit: 5m", "6m")]
+)
+def test_a_canary_is_home_before_the_next_one_flies(tmp_path, written, least):
+    with pytest.raises(ConfigError, match=f"canary: every: .* Write {least} or longer"):
+        load_config(_config(tmp_path, f"canary: {{{written}}}\n"))
+
+
+@pytest.mark.parametrize("written", ["every: null, limit: 1h", "every: 2m", "every: 6m, limit: 5m"])
+def test_whoever_has_time_may_keep_one(tmp_path, written):
+    assert load_config(_config(tmp_path, f"canary: {{{written}}}\n")).canary
 
 
 @pytest.mark.parametrize(

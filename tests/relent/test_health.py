@@ -1,16 +1,19 @@
 """Are we alive, are we ready? What a supervisor asks, and what it hears."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy.exc import OperationalError
 from starlette.testclient import TestClient
 
 from engine.store import HEAD, Store
 from relent.assemble import House
+from relent.config import Redis
 from relent.web import create_app
 from relent.worker import Lag, Worker
 
@@ -98,8 +101,33 @@ def test_a_database_of_another_version_is_not_ours_to_write_to(house, monkeypatc
     assert "9999" in answer.json()["why"]
 
 
+def test_a_database_that_has_moved_away_takes_nothing_and_says_so(door, store, clock):
+    with store.transaction(clock.now(), "a test") as ledger:
+        ledger.lineage.close("postgresql://db.acme.example/relent", None)
+    try:
+        answer = door.get("/readyz")
+        assert answer.status_code == 503
+        assert answer.json()["why"] == "everything here has moved to another database"
+        assert "acme" not in answer.text
+    finally:
+        with store.transaction(clock.now(), "a test") as ledger:
+            ledger.lineage.reopen()
+
+
 @pytest.mark.parametrize(("answers", "told"), [(True, "answers"), (False, "does not answer")])
 def test_without_redis_things_take_longer_and_that_is_all(house, answers, told):
     with TestClient(create_app(replace(house, redis_answers=lambda: answers), with_worker=False)) as door:
         answer = door.get("/readyz")
     assert (answer.status_code, answer.json()["redis"]) == (200, told)
+
+
+def test_a_redis_that_froze_keeps_nobody_waiting_and_is_asked_once(house, own_redis):
+    config = house.config.model_copy(update={"redis": Redis(url=SecretStr(own_redis.url))})
+    with TestClient(create_app(replace(house, config=config), with_worker=False)) as door:
+        assert door.get("/readyz").json()["redis"] == "answers"
+        own_redis.freeze()
+        time.sleep(0.1)  # what was seen just now is believed for a moment
+        begun = time.monotonic()
+        answers = [door.get("/readyz") for _ in range(2)]
+        assert time.monotonic() - begun < 3
+    assert {(each.status_code, each.json()["redis"]) for each in answers} == {(200, "does not answer")}

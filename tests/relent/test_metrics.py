@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -15,11 +16,17 @@ from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 from starlette.testclient import TestClient
 
+from engine import canary
+from engine.addresses import CANARY, CANARYS_READER
+from engine.canary import Flight
+from engine.enroll import enroll, prepare
 from engine.errors import NoAnswer, PermanentFailure, TemporaryFailure
 from engine.keys import Keyring
+from engine.model import Prospect
 from engine.seams import Trace
 from engine.store import Store, open_store
 from relent.assemble import House
+from relent.config import Canary
 from relent.exposition import Lookout, drift
 from relent.metrics import NUMBERS
 from relent.watching import Presence
@@ -134,6 +141,39 @@ def test_webhooks_are_counted_by_their_answer_and_what_a_reply_cancels(here, hou
     assert found["relent_cancelled_by_reply_total"] == 1
 
 
+def test_the_canary_is_not_counted(here, house, store, clock):
+    """Else a door that believes only ourselves would look like one that believes the world."""
+    with store.transaction(clock.now(), "a test") as ledger:
+        ledger.threads.open_inbox(CANARYS_READER)
+        enroll(prepare(Prospect(email=CANARYS_READER), canary.sequence()), ledger=ledger)
+    Worker(house).tick()
+    with store.reading(clock.now()) as ledger:
+        [bump] = ledger.views.drafts(canary=True)
+    answer = received(bump["thread_id"], inbox_id=CANARY, **{"from": CANARYS_READER, "to": [CANARY]})
+    assert (
+        here.post("/webhooks/agentmail", **signed(answer, clock.now(), delivery_id="knock_1")).status_code
+        == 204
+    )
+    with store.reading(clock.now()) as ledger:
+        assert list(ledger.views.drafts(canary=True)) == [], "her answer was heard"
+
+    before = ask(here)
+    assert before["relent_letters_total{outcome=sent}"] == before["relent_sent_total"] == 0
+    assert before["relent_webhooks_total{answer=204}"] == before["relent_ack_seconds_count"] == 0
+    assert before["relent_cancelled_by_reply_total"] == 0
+    here.post(
+        "/webhooks/agentmail", **signed(received("thr_1", event_id="evt_2"), clock.now(), delivery_id="msg_2")
+    )
+    assert ask(here)["relent_webhooks_total{answer=204}"] == 1, "whoever comes after her is counted"
+
+
+def test_a_no_to_our_own_knock_is_counted(here, clock):
+    """Nobody has believed its name; and a door that is shut is shut for others as well."""
+    said = signed(b"{}", clock.now(), delivery_id="knock_1")
+    assert here.post("/webhooks/agentmail", **said | {"content": b"forged"}).status_code == 401
+    assert ask(here)["relent_webhooks_total{answer=401}"] == 1
+
+
 def test_a_reply_from_an_inbox_of_ours_counts_as_well(here, house, store, clock):
     jon = "jon@acme.example"
     open_thread(store, clock.now(), inbox=jon)
@@ -210,20 +250,40 @@ def test_in_flight_is_what_somebody_holds(here, house, store, clock, mailbox):
     assert ask(here)["relent_in_flight"] == 0
 
 
-def test_the_brake_the_drift_and_the_canary_are_told(here, store, clock):
+def keeping_a_canary(house: House) -> House:
+    hers = Canary(every=timedelta(minutes=5))
+    return replace(house, config=house.config.model_copy(update={"canary": hers}))
+
+
+def test_the_brake_the_drift_and_the_canary_are_told(house, store, clock):
     with store.transaction(clock.now(), "a test") as ledger:
         ledger.watch.brake("a test says so")
         ledger.watch.sign("drift", labels=2, letters=0, found={"labels": 3}, ended_at="yesterday")
         ledger.watch.sign("canary", seconds=0.25)
     clock.pass_(timedelta(seconds=7))
 
-    found = ask(here)
+    with sitting_here(keeping_a_canary(house)) as here:
+        found = ask(here)
     assert found["relent_braked"] == 1
     assert found["relent_drift{kind=labels}"] == 2
     assert found["relent_drift{kind=letters}"] == 0
     assert len([name for name in found if name.startswith("relent_drift")]) == 2
     assert found["relent_canary_seconds"] == 0.25
     assert found["relent_canary_age_seconds"] == pytest.approx(7, abs=1)
+
+
+def test_the_canary_ages_until_her_answer_is_in_time_and_is_told_while_she_is_kept(house, store, clock):
+    good = Flight(sent_after=0.5, cancelled_after=0.01, answered_after=0.02)
+    bad = Flight(why="our own door did not take her answer: it cannot be reached")
+    with sitting_here(keeping_a_canary(house)) as here:
+        for flight, age in ((bad, 0), (bad, 300), (good, 0), (bad, 300), (bad, 600)):
+            canary.judge(flight, limit=timedelta(seconds=5), store=store, clock=clock)
+            found = ask(here)
+            assert found["relent_canary_age_seconds"] == pytest.approx(age, abs=1)
+            assert ("relent_canary_seconds" in found) == (flight is good)
+            clock.pass_(timedelta(seconds=300))
+    with sitting_here(house) as here:
+        assert not [name for name in ask(here) if name.startswith("relent_canary")]
 
 
 def test_drift_may_be_told_kind_by_kind(store, clock):
@@ -481,7 +541,7 @@ def test_every_number_that_is_told_is_one_that_is_known(house, store, clock):
     with store.transaction(clock.now(), "a test") as ledger:
         ledger.watch.sign("drift", labels=2)
         ledger.watch.sign("canary", seconds=1)
-    with sitting_here(house) as here:
+    with sitting_here(keeping_a_canary(house)) as here:
         Worker(house).tick()
         wait_until(here, "relent_drafts{state=sent}")
         families = {

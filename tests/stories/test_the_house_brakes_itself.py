@@ -110,6 +110,22 @@ def test_what_was_heard_and_is_posted_again_by_whoever_overheard_it_brakes_nothi
     assert brake() is None
 
 
+def test_whoever_overheard_one_makes_us_write_once_and_drowns_nobody(house, clock, door, post, watch, brake):
+    overheard = signed(received("thr_1", event_id="evt_0"), clock.now(), delivery_id="m0")
+    assert door.post("/webhooks/agentmail", **overheard).status_code == 204
+    clock.pass_(timedelta(hours=1))
+    for number in range(1, 4):
+        post(f"evt_{number}", -LATE)
+    for _ in range(30):
+        door.post("/webhooks/agentmail", **overheard)
+    looks(watch, clock)
+    assert brake() is not None, "the three are not pushed out"
+
+    for _ in range(30):
+        door.post("/webhooks/agentmail", **overheard)
+    assert not house.ears.urgent
+
+
 def test_the_same_letter_under_another_events_name_brakes_nothing(store, clock, post, watch, brake):
     enrolled(store, clock.now())
     thread = pending(store, clock.now())[0]["thread_id"]

@@ -1,13 +1,14 @@
 """`relent migrate --to`: everything into another database, equal to the last byte; and only one of the two sends."""
 
+import tracemalloc
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, inspect, make_url, select, text
+from sqlalchemy import create_engine, insert, inspect, make_url, select, text
 from starlette.testclient import TestClient
 
 from engine.dispatch import dispatch_due
@@ -18,7 +19,7 @@ from engine.react import react
 from engine.safe import arrive, resume
 from engine.store import Store, migrate_url, open_store
 from engine.store.connect import connect
-from engine.store.tables import metadata
+from engine.store.tables import audit, metadata
 from engine.witness import StateFile
 from relent.web import create_app
 from tests.makers import IDA, enrolled, open_thread, pending, people, received, reply, signed
@@ -198,7 +199,7 @@ def test_a_move_that_was_killed_can_be_done_again_or_given_up(filled, moves, tar
 
 
 def test_what_does_not_arrive_as_it_left_is_not_kept(filled, moves, target, clock, monkeypatch):
-    monkeypatch.setattr("engine.store.copying._into", lambda table, db: lambda rows: None)
+    monkeypatch.setattr("engine.store.copying._into", lambda table, db: nullcontext(lambda rows: None))
     with pytest.raises(Unavailable, match="is not what left: nothing was kept there"):
         moves(target)
     assert _tables(target) == []
@@ -221,6 +222,21 @@ def test_a_rehearsal_writes_nothing(filled, target, clock):
     assert found.rows > 20
     assert _tables(target) == []
     assert _brake(filled, clock) is None
+
+
+def test_long_letters_are_moved_a_few_at_a_time(store, moves, target, clock):
+    """However many there are, and however long each of them is."""
+    size, number = 1024**2, 48
+    for _ in range(number):
+        with store.database.begin() as db:
+            db.execute(insert(audit).values(at=clock.now(), actor="x", what="x", detail="x" * size))
+    tracemalloc.start()
+    try:
+        assert moves(target).rows > number
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < number * size / 2
 
 
 def test_a_brake_moves_along(filled, moves, target, clock):
