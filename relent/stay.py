@@ -1,10 +1,8 @@
 """How Python is to behave in a process that stays, and is asked much: its defaults are made for programs that end."""
 
 import gc
-import sys
 
 _RUBBISH = 50_000  #: things made and not yet dropped, before anybody looks which of them are rubbish
-_TURN = 0.0005  #: seconds; who answers at the door and who writes to the database take turns
 
 
 def settle_in() -> None:
@@ -12,4 +10,3 @@ def settle_in() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_RUBBISH, 20, 50)
-    sys.setswitchinterval(_TURN)
