@@ -100,8 +100,7 @@ def _closed(
     except BaseException:
         with store.transaction(clock.now(), by) as ledger:
             ledger.lineage.reopen()
-            ledger.watch.release("it did not move")
-            if before:
+            if ledger.watch.release("it did not move", only=MOVED) and before:
                 ledger.watch.brake(before[0])
         raise
 

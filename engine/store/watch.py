@@ -77,12 +77,12 @@ class Watch:
         return self._noted("brake", why, bool(self._db.execute(put_on.returning(instance.c.id)).all()))
 
     def release(self, why: str, *, only: str = "") -> bool:
-        """False: nobody stood on it; or nobody whose reason begins so."""
+        """False: nobody stood on it; or nobody whose reason begins so: those take off what they put on, and know of nothing else."""
         held = instance.c.id == 1, instance.c.braked_at.is_not(None)
         theirs = instance.c.braked_why.startswith(only, autoescape=True)
         taken_off = update(instance).where(*held, theirs).values(braked_at=None, braked_why=None)
         done = bool(self._db.execute(taken_off.returning(instance.c.id)).all())
-        if done:
+        if done and not only:
             self.sign(_RELEASED, why=why)
         return self._noted("release", why, done)
 
@@ -91,7 +91,7 @@ class Watch:
         return None if row.braked_at is None else Brake(row.braked_why, row.braked_at)
 
     def released_at(self) -> datetime | None:
-        """When somebody last said that it may go on. What was known before then was known to them."""
+        """When a human last said that it may go on. What was known before then was known to them."""
         found: datetime | None = self._db.scalar(select(sign.c.at).where(sign.c.name == _RELEASED))
         return found
 
