@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic, sleep
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from engine import owner
 from engine.errors import Busy, Refused, Unavailable
 from engine.model import Pace
 from engine.safe import doubt_of
 from engine.seams import Clock
-from engine.store import Copied, Ledger, Progress, Store, copying, database_file
+from engine.store import GONE, Copied, Ledger, Progress, Store, copying, database_file, passes
 from engine.witness import Witness
 
 _PATIENCE = 30.0
@@ -94,8 +96,7 @@ def _closed(
         ledger.watch.brake(f"{MOVED} to {there}", firmly=True)
     try:
         _wait_for_what_is_in_the_air(store, clock, pace)
-        with store.transaction(clock.now(), by) as ledger:
-            ledger.lineage.close(there, before)
+        _shut(there, before, by, store, clock)
         yield before
     except BaseException:
         with store.transaction(clock.now(), by) as ledger:
@@ -103,6 +104,19 @@ def _closed(
             if ledger.watch.release("it did not move", only=MOVED) and before:
                 ledger.watch.brake(before[0])
         raise
+
+
+def _shut(there: str, before: tuple[str, datetime] | None, by: str, store: Store, clock: Clock) -> None:
+    """Every table, while others write: whoever got in their way, or was in ours, tries again."""
+    until = monotonic() + _PATIENCE
+    while True:
+        try:
+            with store.transaction(clock.now(), by) as ledger:
+                ledger.lineage.close(there, before)
+            return
+        except SQLAlchemyError as error:
+            if not passes(error) or monotonic() > until:
+                raise
 
 
 def _wait_for_what_is_in_the_air(store: Store, clock: Clock, pace: Pace) -> None:
@@ -132,6 +146,6 @@ def refuse_what_has_moved(store: Store, clock: Clock) -> None:
         gone = ledger.lineage.moved()
     if gone:
         raise Unavailable(
-            f"everything has moved to {gone.where}: name that in database.url. If the move was broken off, "
+            f"{GONE}{gone.where}: name that in database.url. If the move was broken off, "
             "`relent resume --all` opens this one again"
         )

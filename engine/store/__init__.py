@@ -14,13 +14,14 @@ from engine.store.diaries import Forecast
 from engine.store.enrollments import Life
 from engine.store.health import damage, file_of, network_disk, refuse_what_is_damaged, write_into_the_file
 from engine.store.ledger import CalledBack, Ledger, Reach, Store, Undone, pauses
-from engine.store.lineage import Book, Doubt, Place
+from engine.store.lineage import GONE, Book, Doubt, Place
 from engine.store.threads import Mark
 from engine.store.together import Together
 from engine.store.views import Views
 from engine.store.watch import Brake
 
 __all__ = [
+    "GONE",
     "HEAD",
     "Book",
     "Brake",

@@ -275,7 +275,7 @@ _PASSES = frozenset({"40P01", "40001"})
 
 def in_words(error: SQLAlchemyError) -> str:
     """What the driver said, on one line."""
-    said = " ".join(str(getattr(error, "orig", None) or error).split())
+    said = " ".join(str(getattr(error, "orig", None) or error).split()).partition(" CONTEXT: ")[0]
     return next((words for told, words in _IN_WORDS.items() if told in said), said)
 
 

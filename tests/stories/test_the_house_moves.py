@@ -1,6 +1,6 @@
 """`relent migrate --to`: everything into another database, equal to the last byte; and only one of the two sends."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -8,16 +8,20 @@ from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, inspect, make_url, select, text
+from sqlalchemy.exc import DBAPIError, OperationalError
 from starlette.testclient import TestClient
 
+from engine.brake import stop, suppress
 from engine.dispatch import dispatch_due
 from engine.errors import Busy, Refused, Unavailable
+from engine.keys import Keyring
 from engine.model import Pace
 from engine.moving import move, refuse_what_has_moved, rehearse
 from engine.react import react
 from engine.safe import arrive, resume
-from engine.store import Store, migrate_url, open_store
+from engine.store import Store, in_words, migrate_url, open_store
 from engine.store.connect import connect
+from engine.store.lineage import Lineage
 from engine.store.tables import metadata
 from engine.witness import StateFile
 from relent.web import create_app
@@ -153,6 +157,62 @@ def test_the_old_one_sends_nothing_and_acknowledges_nothing_any_more(
     assert _brake(filled, clock).startswith("moved to ")
     with pytest.raises(Unavailable, match=r"name that in database\.url"):
         refuse_what_has_moved(filled, clock)
+
+
+def _written(store: Store, clock) -> dict[str, Callable[[], object]]:
+    """What a human, or a program, may want to write down."""
+    by = {"by": "kim", "store": store, "clock": clock}
+    return {
+        "suppress": lambda: suppress("eva@eva.example", why="asked for it", **by),
+        "stop": lambda: stop(TOM, **by),
+        "enroll": lambda: enrolled(store, clock.now(), "per@nordic.example"),
+        "key": lambda: Keyring(store=store, clock=clock).make("a key"),
+    }
+
+
+@pytest.mark.parametrize("what", ["suppress", "stop", "enroll", "key"])
+def test_nothing_is_written_down_where_nobody_will_read_it(filled, moves, target, clock, what):
+    """Whoever would be told that it is done would wait in vain."""
+    write = _written(filled, clock)[what]
+    moves(target)
+    before = _everything(filled)
+    with pytest.raises(DBAPIError) as caught:
+        write()
+    assert in_words(caught.value).startswith("everything has moved to ")
+    assert in_words(caught.value).endswith(": name that in database.url")
+    assert _everything(filled) == before
+    with filled.transaction(clock.now(), "kim") as ledger:
+        ledger.lineage.reopen()
+    write()
+
+
+def test_every_table_is_closed_but_those_that_speak_of_the_place(filled, moves, target):
+    moves(target)
+    for table in metadata.sorted_tables:
+        if table.name in OUTSIDE | {"tally"}:
+            continue
+        for change in (table.delete(), table.update().values({table.c[0]: table.c[0]})):
+            with filled.database.connect() as db:
+                if db.execute(select(table).limit(1)).first():
+                    with pytest.raises(DBAPIError):
+                        db.execute(change)
+
+
+def test_who_gets_in_the_way_of_others_tries_again(filled, moves, target, clock, monkeypatch):
+    tried, close = [], Lineage.close
+
+    def once_in_the_way(*given) -> None:
+        tried.append(given)
+        if len(tried) == 1:
+            refusal = Exception("deadlock detected")
+            refusal.sqlstate = "40P01"
+            raise OperationalError("", {}, refusal)
+        close(*given)
+
+    monkeypatch.setattr(Lineage, "close", once_in_the_way)
+    moves(target)
+    assert len(tried) == 2
+    assert _brake(filled, clock).startswith("moved to ")
 
 
 def test_a_state_file_of_the_house_is_at_home_in_both(filled, moves, target, clock, tmp_path):
