@@ -99,10 +99,12 @@ def _said(at: datetime) -> str:
 def arrive(witness: Witness, *, store: Store, clock: Clock, known: Memory | None = None) -> Memory | None:
     """Before anything is sent. None: it is not believed, and braked. `known`: what this process has seen itself."""
     with store.reading(clock.now()) as ledger:
-        house = ledger.lineage.house()
+        house, boot = ledger.lineage.house(), ledger.watch.boot()
     with store.transaction(clock.now(), "the house") as ledger:
         ledger.lineage.lock()  # of two who arrive at one moment, the second finds what the first has remembered
-        memory = known or witness.recall(house)  # before the book: whoever writes it has read the book before
+        memory = known or witness.recall(
+            house, boot
+        )  # before the book: whoever writes it has read the book before
         book = ledger.lineage.book(memory)
         doubt = _doubt(memory, book, ledger)
         settles = book.home is None or _elsewhere(book.home, book.here, all_of_it=True) is not None
@@ -136,8 +138,7 @@ def look(memory: Memory | None, witness: Witness, *, store: Store, clock: Clock)
 def resume(witness: Witness, *, by: str, store: Store, clock: Clock) -> Released:
     """A human says: this is the house, and it may send. Nothing that was due meanwhile leaves without another word."""
     with store.reading(clock.now()) as ledger:
-        house = ledger.lineage.house()
-    memory = witness.recall(house)
+        memory = witness.recall(ledger.lineage.house(), ledger.watch.boot())
     with store.transaction(clock.now(), by) as ledger:
         ledger.lineage.lock()
         book = ledger.lineage.book(memory)
@@ -161,7 +162,7 @@ def resume(witness: Witness, *, by: str, store: Store, clock: Clock) -> Released
 def doubt_of(witness: Witness, *, store: Store, clock: Clock) -> str | None:
     """Why it would not be believed. Writes nothing."""
     with store.reading(clock.now()) as ledger:
-        memory = witness.recall(ledger.lineage.house())
+        memory = witness.recall(ledger.lineage.house(), ledger.watch.boot())
     with store.reading(clock.now()) as ledger:
         doubt = _doubt(memory, ledger.lineage.book(memory), ledger)
     return doubt.why if doubt else None

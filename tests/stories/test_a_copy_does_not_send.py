@@ -1,6 +1,7 @@
 """A database that was put back to yesterday, or copied, sends nothing until a human says that it may."""
 
 import json
+import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -309,6 +310,14 @@ def test_whoever_cannot_write_the_state_file_is_told_so_and_works_on(store, cloc
     assert nowhere.opens()
     assert "could not be written" in caplog.text
     assert "database.state" in caplog.text
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written_is_told_before_it_is_relied_on(tmp_path):
+    assert StateFile(tmp_path, "relent.db.state").trouble() is None
+    assert "there is no folder" in StateFile(tmp_path / "not there", "relent.db.state").trouble()
+    tmp_path.chmod(0o500)
+    assert "may not be written" in StateFile(tmp_path, "relent.db.state").trouble()
 
 
 # --- what a human says ---
