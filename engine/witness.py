@@ -8,6 +8,8 @@ import ctypes
 import json
 import logging
 import os
+import re
+import secrets
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -24,7 +26,8 @@ _ABOUT = (
 )
 #: The life of a database from which nobody has sent yet.
 UNBORN = ""
-_LEFT_BEHIND = 60.0  # seconds after which half a file is nobody's any more
+_HALF = re.compile(r"\.[0-9a-f]{16}")  # what half a file ends on
+_LEFT_BEHIND = 60.0  # seconds after which it is nobody's any more
 _STATX_BTIME, _AT_FDCWD, _BTIME_AT = 0x800, -100, 80  # linux/stat.h
 
 
@@ -72,7 +75,7 @@ class StateFile:
 
     def __init__(self, folder: Path, name: str, *, earlier: "StateFile | None" = None) -> None:
         self._folder, self._name, self._earlier = folder, name, earlier
-        self._complained = False
+        self._complained = self._tidied = False
 
     def path(self, house: str) -> Path:
         return self._folder / self._name.replace("{house}", house)
@@ -105,6 +108,9 @@ class StateFile:
             self._complained = True
         else:
             self._take_over(memory.house)
+            if not self._tidied:
+                self._tidy_up(memory.house)
+            self._tidied = True
 
     def _take_over(self, house: str) -> None:
         """Of two, one would grow old, and be believed when the other is lost."""
@@ -114,20 +120,24 @@ class StateFile:
                 earlier.path(house).unlink()
 
     def _write(self, memory: Memory, path: Path) -> None:
-        """Wholly or not at all, also when the power goes."""
-        half = path.with_name(f"{path.name}.{os.getpid()}")
+        """Wholly or not at all, also when the power goes. In another container somebody may have our process's number."""
+        half = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
         text = json.dumps({"about": _ABOUT} | asdict(memory) | {"at": memory.at.isoformat()}, indent=2)
-        with half.open("w", encoding="utf-8") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        half.replace(path)
+        try:
+            with half.open("x", encoding="utf-8") as file:
+                file.write(text + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            half.replace(path)
+        except OSError:
+            half.unlink(missing_ok=True)
+            raise
 
-    def tidy_up(self, house: str) -> None:
+    def _tidy_up(self, house: str) -> None:
         """Half a file of somebody who was killed while they wrote it."""
         for half in self._folder.glob(f"{self.path(house).name}.*"):
             with suppress(OSError):
-                if half.suffix[1:].isdigit() and time.time() - half.stat().st_mtime > _LEFT_BEHIND:
+                if _HALF.fullmatch(half.suffix) and time.time() - half.stat().st_mtime > _LEFT_BEHIND:
                     half.unlink()
 
 
