@@ -17,7 +17,7 @@ from engine.errors import Busy, Refused, Unavailable
 from engine.model import Pace
 from engine.safe import doubt_of
 from engine.seams import Clock
-from engine.store import GONE, Copied, Ledger, Progress, Store, copying, database_file, passes
+from engine.store import GONE, Copied, Ledger, Progress, Store, copying, database_file, named, passes
 from engine.witness import Witness
 
 _PATIENCE = 30.0
@@ -52,12 +52,12 @@ def move(
 ) -> Moved:
     """`keep`: this house goes on as it is, and the copy is braked: it is there to be looked at."""
     with copying.opened(to) as target:
-        there = target.url.render_as_string()
+        there = named(target.url)
         _refuse_what_is_doubtful(witness, store, clock)
         copying.refuse_what_takes_no_copy(store, target)
         with _kept(store, clock, there) if keep else _closed(there, by, store, clock, pace) as brake:
             copied = copying.copy(store, target, brake=brake, now=clock.now(), progress=progress)
-    here = store.database.url.render_as_string()
+    here = named(store.database.url)
     return Moved(tables=tuple(copied), here=here, there=there, braked=not keep)
 
 
@@ -65,10 +65,10 @@ def rehearse(to: str, *, store: Store, progress: Progress) -> Moved:
     """What would be moved, if that can be. Nothing is written, here or there; not even an empty file."""
     file = database_file(to)
     with copying.opened(to) as target:
-        there = target.url.render_as_string()
+        there = named(target.url)
         if file is None or file.exists():
             copying.refuse_what_takes_no_copy(store, target)
-    here = store.database.url.render_as_string()
+    here = named(store.database.url)
     return Moved(tables=tuple(copying.count(store, progress)), here=here, there=there, braked=False)
 
 
@@ -80,7 +80,7 @@ def _refuse_what_is_doubtful(witness: Witness, store: Store, clock: Clock) -> No
 
 @contextmanager
 def _kept(store: Store, clock: Clock, there: str) -> Iterator[tuple[str, datetime]]:
-    yield f"a copy of {store.database.url.render_as_string()}, which goes on sending", clock.now()
+    yield f"a copy of {named(store.database.url)}, which goes on sending", clock.now()
 
 
 @contextmanager

@@ -2,9 +2,11 @@
 
 from engine.store.connect import (
     HEAD,
+    SECRET_WORDS,
     database_file,
     in_words,
     migrate_url,
+    named,
     open_store,
     passes,
     version_of,
@@ -23,6 +25,7 @@ from engine.store.watch import Brake
 __all__ = [
     "GONE",
     "HEAD",
+    "SECRET_WORDS",
     "Book",
     "Brake",
     "CalledBack",
@@ -44,6 +47,7 @@ __all__ = [
     "file_of",
     "in_words",
     "migrate_url",
+    "named",
     "network_disk",
     "open_store",
     "passes",

@@ -36,7 +36,9 @@ HEAD = "0004"
 # Every request may want one while the worker has its own; whoever finds none within ten seconds hears "try again".
 # What a statement was given stays out of what is said of its failure: it is people's letters, and keys.
 _POOL = {"pool_size": 20, "max_overflow": 40, "pool_timeout": 10, "hide_parameters": True}
-_PASSWORD = re.compile("(?<=://).*(?=@)")
+#: What a URL may say after its `?` that nobody else may know.
+SECRET_WORDS = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
+_PASSWORD = re.compile(f"(?<=://).*(?=@)|(?<=[?&])(?:{'|'.join(SECRET_WORDS)})=[^&]*", re.IGNORECASE)
 _JSON = json.JSONEncoder()
 _FRESH = 1.0  #: seconds after its last use in which a connection is taken to be alive
 # A frozen process must not take everybody's answers down with it: whoever waits for its rows hears "try again" before a
@@ -106,6 +108,12 @@ def database_file(url: str) -> Path | None:
     except ArgumentError:
         return None
     return database_path(parsed.database) if parsed.get_backend_name() == "sqlite" else None
+
+
+def named(url: URL) -> str:
+    """As it may be told: without its password, wherever that stands."""
+    secret = [name for name in url.query if name.lower() in SECRET_WORDS]
+    return url.difference_update_query(secret).render_as_string()
 
 
 def connect(url: str) -> Engine:
@@ -254,7 +262,7 @@ def _refuse_what_is_not_ours(database: Engine) -> None:
     theirs = there if database.dialect.name == "sqlite" else there & set(metadata.tables)
     if theirs:
         raise Unavailable(
-            f"{database.url.render_as_string()}: this database is somebody else's, it holds {', '.join(sorted(theirs)[:3])}. "
+            f"{named(database.url)}: this database is somebody else's, it holds {', '.join(sorted(theirs)[:3])}. "
             "Name another one in database.url."
         )
 
@@ -307,4 +315,4 @@ def _in_words(database: Engine) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        raise Unavailable(f"{database.url.render_as_string()}: {in_words(error)}") from error
+        raise Unavailable(f"{named(database.url)}: {in_words(error)}") from error

@@ -36,7 +36,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
 
 from engine.errors import Refused, Unavailable
-from engine.store.connect import connect, in_words, migrate_within
+from engine.store.connect import connect, in_words, migrate_within, named
 from engine.store.ledger import Store
 from engine.store.lineage import HOME, MOVED
 from engine.store.tables import UtcDateTime, audit, instance, metadata, pod, sign, tally
@@ -316,5 +316,4 @@ def _in_words(database: Engine) -> Iterator[None]:
 
 
 def _named(database: Engine) -> str:
-    """Without its password."""
-    return database.url.render_as_string()
+    return named(database.url)

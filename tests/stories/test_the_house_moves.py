@@ -292,6 +292,14 @@ def test_a_brake_moves_along(filled, moves, target, clock):
     there.close()
 
 
+def test_a_password_in_the_query_of_a_url_is_told_to_nobody(filled, postgres_url, moves, clock):
+    with _new_database(postgres_url) as url:
+        moved = moves(f"{url}{'&' if '?' in url else '?'}password=hunter2secret")
+    with filled.reading(clock.now()) as ledger:
+        gone = ledger.lineage.moved()
+    assert "hunter2secret" not in f"{moved.there} {_brake(filled, clock)} {gone}"
+
+
 def test_a_database_that_has_its_tables_and_nothing_else_is_empty(filled, moves, target):
     migrate_url(target)
     moves(target)
