@@ -13,6 +13,7 @@ from engine.store.connect import (
 )
 from engine.store.copying import Copied, Progress
 from engine.store.diaries import Forecast
+from engine.store.drafts import Doubtful
 from engine.store.enrollments import Life
 from engine.store.health import damage, file_of, network_disk, refuse_what_is_damaged, write_into_the_file
 from engine.store.ledger import CalledBack, Ledger, Reach, Store, Undone, pauses
@@ -31,6 +32,7 @@ __all__ = [
     "CalledBack",
     "Copied",
     "Doubt",
+    "Doubtful",
     "Forecast",
     "Ledger",
     "Life",
