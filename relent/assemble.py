@@ -134,7 +134,7 @@ def assemble(config: Config, clock: Clock | None = None) -> House:
             lease=dispatch.lease,
             retries=dispatch.retries,
             max_lateness=dispatch.max_lateness,
-            rate=dispatch.rate or None,
+            rate=dispatch.rate,
         ),
     )
 
