@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic, sleep
 
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from engine import owner
@@ -55,7 +56,7 @@ def move(
         there = named(target.url)
         _refuse_what_is_doubtful(witness, store, clock)
         copying.refuse_what_takes_no_copy(store, target)
-        with _kept(store, clock, there) if keep else _closed(there, by, store, clock, pace) as brake:
+        with _kept(store, clock, there) if keep else _closed(target, by, store, clock, pace) as brake:
             copied = copying.copy(store, target, brake=brake, now=clock.now(), progress=progress)
     here = named(store.database.url)
     return Moved(tables=tuple(copied), here=here, there=there, braked=not keep)
@@ -85,9 +86,10 @@ def _kept(store: Store, clock: Clock, there: str) -> Iterator[tuple[str, datetim
 
 @contextmanager
 def _closed(
-    there: str, by: str, store: Store, clock: Clock, pace: Pace
+    target: Engine, by: str, store: Store, clock: Clock, pace: Pace
 ) -> Iterator[tuple[str, datetime] | None]:
     """Braked, and shut; open again if anything goes wrong. Killed in between, it stays shut, and says what helps."""
+    there = named(target.url)
     with store.transaction(clock.now(), by) as ledger:
         gone = ledger.lineage.moved()  # of somebody who was killed in between
         ledger.lineage.reopen()
@@ -98,12 +100,34 @@ def _closed(
         _wait_for_what_is_in_the_air(store, clock, pace)
         _shut(there, before, by, store, clock)
         yield before
-    except BaseException:
-        with store.transaction(clock.now(), by) as ledger:
-            ledger.lineage.reopen()
-            if ledger.watch.release("it did not move", only=MOVED) and before:
-                ledger.watch.brake(before[0])
+    except BaseException as error:
+        if why := _may_be_there(store, target):
+            raise Unavailable(f"{why}. What went wrong: {error or type(error).__name__}") from error
+        _open_again(before, by, store, clock)
         raise
+
+
+def _may_be_there(store: Store, target: Engine) -> str | None:
+    """Why this one has to stay closed: its last word was lost, or ours. Two that send are worse than none."""
+    there = named(target.url)
+    try:
+        if not copying.has_arrived(store, target):
+            return None
+    except (Unavailable, SQLAlchemyError):
+        return (
+            f"whether everything is in {there} cannot be asked, so nothing is sent from here any more. When it answers, "
+            "run the same command again: it moves what is not there. Or `relent resume --all` stays here"
+        )
+    return f"everything is in {there}, and nothing is sent from here any more: name that in database.url"
+
+
+def _open_again(before: tuple[str, datetime] | None, by: str, store: Store, clock: Clock) -> None:
+    """With the brake that was on before, as it was; but whoever has put on another one meanwhile keeps theirs."""
+    with store.transaction(clock.now(), by) as ledger:
+        ledger.lineage.reopen()
+        if ledger.watch.release("it did not move", only=MOVED) and before:
+            why, since = before
+            ledger.watch.brake(why, since=since)
 
 
 def _shut(there: str, before: tuple[str, datetime] | None, by: str, store: Store, clock: Clock) -> None:

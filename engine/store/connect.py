@@ -94,11 +94,16 @@ def migrate_within(db: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     if db.dialect.name == "postgresql":
-        db.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+        hold_the_plan(db)
     config.attributes["connection"] = db
     command.upgrade(config, "head")
     if db.execute(select(instance.c.id)).one_or_none() is None:
         db.execute(insert(instance).values(id=1, key=secrets.token_bytes(32), created_at=datetime.now(UTC)))
+
+
+def hold_the_plan(db: Connection) -> None:
+    """On a server: of all who make its tables, or fill them anew, one at a time."""
+    db.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
 
 
 def database_file(url: str) -> Path | None:

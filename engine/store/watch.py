@@ -66,14 +66,14 @@ class Watch:
 
     # --- the brake ---
 
-    def brake(self, why: str, *, firmly: bool = False) -> bool:
+    def brake(self, why: str, *, firmly: bool = False, since: datetime | None = None) -> bool:
         """False: somebody stands on it already, and their reason stays.
 
-        `firmly`: this reason takes the place of theirs, so that nobody releases it with them.
+        `firmly`: this reason takes the place of theirs, so that nobody releases it with them. `since`: it was on before.
         """
         free = instance.c.braked_why.is_distinct_from(why) if firmly else instance.c.braked_at.is_(None)
-        since = func.coalesce(instance.c.braked_at, literal(self._desk.now, UtcDateTime))
-        put_on = update(instance).where(instance.c.id == 1, free).values(braked_at=since, braked_why=why)
+        at = func.coalesce(instance.c.braked_at, literal(since or self._desk.now, UtcDateTime))
+        put_on = update(instance).where(instance.c.id == 1, free).values(braked_at=at, braked_why=why)
         return self._noted("brake", why, bool(self._db.execute(put_on.returning(instance.c.id)).all()))
 
     def release(self, why: str, *, only: str = "") -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, inspect, make_url, select, text
+from sqlalchemy import create_engine, inspect, make_url, select, text, update
 from sqlalchemy.exc import DBAPIError, OperationalError
 from starlette.testclient import TestClient
 
@@ -19,10 +19,11 @@ from engine.model import Pace
 from engine.moving import move, refuse_what_has_moved, rehearse
 from engine.react import react
 from engine.safe import arrive, resume
-from engine.store import Store, in_words, migrate_url, open_store
+from engine.store import Brake, Store, copying, in_words, migrate_url, open_store
+from engine.store import connect as connecting
 from engine.store.connect import connect
 from engine.store.lineage import Lineage
-from engine.store.tables import metadata
+from engine.store.tables import instance, metadata
 from engine.witness import StateFile
 from relent.web import create_app
 from tests.makers import IDA, enrolled, open_thread, pending, people, received, reply, signed
@@ -244,6 +245,83 @@ def test_a_move_that_breaks_off_leaves_nothing_there_and_everything_here(
     list(dispatch_due(store=filled, mailbox=mailbox, clock=clock, pace=pace))
     assert [letter.to for letter in mailbox.sent[2:]] == [TOM]
     moves(target)
+
+
+def test_a_move_whose_last_word_is_lost_is_a_move(filled, moves, target, clock, mailbox, pace, monkeypatch):
+    """Everything was written down there, and the connection broke before that was said."""
+    copy = copying.copy
+
+    def breaks_at_the_end(*given, **more):
+        copy(*given, **more)
+        raise Unavailable("the server closed the connection")
+
+    monkeypatch.setattr(copying, "copy", breaks_at_the_end)
+    with pytest.raises(
+        Unavailable, match=r"everything is in .*name that in database\.url\. What went wrong: the s"
+    ):
+        moves(target)
+    with pytest.raises(Unavailable, match="everything has moved to"):
+        refuse_what_has_moved(filled, clock)
+    clock.pass_(3 * DAY)
+    assert list(dispatch_due(store=filled, mailbox=mailbox, clock=clock, pace=pace)) == []
+    there = open_store(target)
+    assert len(list(dispatch_due(store=there, mailbox=mailbox, clock=clock, pace=pace))) == 1
+    there.close()
+
+
+def test_while_nobody_knows_whether_it_has_moved_nothing_is_sent(filled, moves, target, clock, monkeypatch):
+    def breaks(*_, **__):
+        raise Unavailable("the network is gone")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(copying, "copy", breaks)
+        broken.setattr(copying, "has_arrived", breaks)
+        with pytest.raises(
+            Unavailable, match=r"cannot be asked, .* run the same command again.*resume --all"
+        ):
+            moves(target)
+    assert _brake(filled, clock).startswith("moved to ")
+    with pytest.raises(Unavailable):
+        refuse_what_has_moved(filled, clock)
+    assert moves(target).braked
+
+
+def test_whoever_is_still_writing_is_waited_for(filled, postgres_url, clock, monkeypatch):
+    """A server may be at its commit when nobody hears it any more."""
+    monkeypatch.setitem(connecting._PATIENCE, "lock_timeout", "100ms")
+    with _new_database(postgres_url) as url, copying.opened(url) as target, target.begin() as writing:
+        connecting.hold_the_plan(writing)
+        with pytest.raises(Unavailable, match="somebody holds what is needed"):
+            copying.has_arrived(filled, target)
+        writing.rollback()
+        assert not copying.has_arrived(filled, target)
+
+
+def test_a_brake_that_was_on_before_a_move_broke_off_is_on_as_it_was(filled, moves, target, clock):
+    begun = clock.now()
+    with filled.transaction(begun, "kim") as ledger:
+        ledger.watch.brake("by hand: for the night")
+    clock.pass_(timedelta(hours=1))
+    with pytest.raises(KeyboardInterrupt):
+        moves(target, progress=_interrupt)
+    with filled.reading(clock.now()) as ledger:
+        assert ledger.watch.braked() == Brake("by hand: for the night", begun)
+        assert ledger.watch.released_at() is None
+
+
+def test_a_brake_that_a_human_puts_on_meanwhile_outlasts_a_move_that_broke_off(filled, moves, target, clock):
+    def stops(_table: str, _rows: int) -> None:
+        with filled.database.begin() as db:
+            db.execute(update(instance).values(braked_why="by hand: kim said relent stop --all"))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        moves(target, progress=stops)
+    assert _brake(filled, clock) == "by hand: kim said relent stop --all"
+
+
+def _interrupt(_table: str, _rows: int) -> None:
+    raise KeyboardInterrupt
 
 
 def test_a_move_that_was_killed_can_be_done_again_or_given_up(filled, moves, target, clock, tmp_path):
