@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic, sleep
 
-from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from engine import owner
@@ -86,7 +85,7 @@ def _kept(store: Store, clock: Clock, there: str) -> Iterator[tuple[str, datetim
 
 @contextmanager
 def _closed(
-    target: Engine, by: str, store: Store, clock: Clock, pace: Pace
+    target: copying.Target, by: str, store: Store, clock: Clock, pace: Pace
 ) -> Iterator[tuple[str, datetime] | None]:
     """Braked, and shut; open again if anything goes wrong. Killed in between, it stays shut, and says what helps."""
     there = named(target.url)
@@ -107,7 +106,7 @@ def _closed(
         raise
 
 
-def _may_be_there(store: Store, target: Engine) -> str | None:
+def _may_be_there(store: Store, target: copying.Target) -> str | None:
     """Why this one has to stay closed: its last word was lost, or ours. Two that send are worse than none."""
     there = named(target.url)
     try:

@@ -80,6 +80,8 @@ class Copied:
         return self.here == self.there
 
 
+#: Where everything goes.
+Target = Engine
 #: What a copy is told as it goes on: a table, and how many rows of it.
 Progress = Callable[[str, int], None]
 
