@@ -107,9 +107,8 @@ def arrive(witness: Witness, *, store: Store, clock: Clock, known: Memory | None
         house, boot = ledger.lineage.house(), ledger.watch.boot()
     with store.transaction(clock.now(), "the house") as ledger:
         ledger.lineage.lock()  # of two who arrive at one moment, the second finds what the first has remembered
-        memory = known or witness.recall(
-            house, boot
-        )  # before the book: whoever writes it has read the book before
+        # before the book: whoever writes it has read the book before
+        memory = known or witness.recall(house, boot)
         book = ledger.lineage.book(memory)
         doubt = _doubt(memory, book, ledger)
         settles = book.home is None or _elsewhere(book.home, book.here) is not None
