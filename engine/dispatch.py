@@ -10,6 +10,7 @@ from threading import Event, Thread
 from time import monotonic
 
 from engine import owner
+from engine.addresses import CANARY
 from engine.carry import Batch, Hands, carry, let_go
 from engine.model import Draft, Pace
 from engine.ready import look_around
@@ -94,8 +95,8 @@ def _claim(hands: Hands, only: Collection[str] | None, waited: timedelta) -> lis
             only=only,
             waited=waited,
         )
-        if ration and claimed:
-            ledger.watch.use(ration, len(claimed))
+        if ration and (letters := sum(each.inbox_id != CANARY for each in claimed)):
+            ledger.watch.use(ration, letters)
         return claimed
 
 

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic, sleep
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from engine import owner
 from engine.errors import Busy, Refused, Unavailable
 from engine.model import Pace
 from engine.safe import doubt_of
 from engine.seams import Clock
-from engine.store import Copied, Ledger, Progress, Store, copying, database_file
+from engine.store import GONE, Copied, Ledger, Progress, Store, copying, database_file, named, passes
 from engine.witness import Witness
 
 _PATIENCE = 30.0
@@ -50,12 +52,12 @@ def move(
 ) -> Moved:
     """`keep`: this house goes on as it is, and the copy is braked: it is there to be looked at."""
     with copying.opened(to) as target:
-        there = target.url.render_as_string()
+        there = named(target.url)
         _refuse_what_is_doubtful(witness, store, clock)
         copying.refuse_what_takes_no_copy(store, target)
-        with _kept(store, clock, there) if keep else _closed(there, by, store, clock, pace) as brake:
+        with _kept(store, clock, there) if keep else _closed(target, by, store, clock, pace) as brake:
             copied = copying.copy(store, target, brake=brake, now=clock.now(), progress=progress)
-    here = store.database.url.render_as_string()
+    here = named(store.database.url)
     return Moved(tables=tuple(copied), here=here, there=there, braked=not keep)
 
 
@@ -63,10 +65,10 @@ def rehearse(to: str, *, store: Store, progress: Progress) -> Moved:
     """What would be moved, if that can be. Nothing is written, here or there; not even an empty file."""
     file = database_file(to)
     with copying.opened(to) as target:
-        there = target.url.render_as_string()
+        there = named(target.url)
         if file is None or file.exists():
             copying.refuse_what_takes_no_copy(store, target)
-    here = store.database.url.render_as_string()
+    here = named(store.database.url)
     return Moved(tables=tuple(copying.count(store, progress)), here=here, there=there, braked=False)
 
 
@@ -78,14 +80,15 @@ def _refuse_what_is_doubtful(witness: Witness, store: Store, clock: Clock) -> No
 
 @contextmanager
 def _kept(store: Store, clock: Clock, there: str) -> Iterator[tuple[str, datetime]]:
-    yield f"a copy of {store.database.url.render_as_string()}, which goes on sending", clock.now()
+    yield f"a copy of {named(store.database.url)}, which goes on sending", clock.now()
 
 
 @contextmanager
 def _closed(
-    there: str, by: str, store: Store, clock: Clock, pace: Pace
+    target: copying.Target, by: str, store: Store, clock: Clock, pace: Pace
 ) -> Iterator[tuple[str, datetime] | None]:
     """Braked, and shut; open again if anything goes wrong. Killed in between, it stays shut, and says what helps."""
+    there = named(target.url)
     with store.transaction(clock.now(), by) as ledger:
         gone = ledger.lineage.moved()  # of somebody who was killed in between
         ledger.lineage.reopen()
@@ -94,16 +97,49 @@ def _closed(
         ledger.watch.brake(f"{MOVED} to {there}", firmly=True)
     try:
         _wait_for_what_is_in_the_air(store, clock, pace)
-        with store.transaction(clock.now(), by) as ledger:
-            ledger.lineage.close(there, before)
+        _shut(there, before, by, store, clock)
         yield before
-    except BaseException:
-        with store.transaction(clock.now(), by) as ledger:
-            ledger.lineage.reopen()
-            ledger.watch.release("it did not move")
-            if before:
-                ledger.watch.brake(before[0])
+    except BaseException as error:
+        if why := _may_be_there(store, target):
+            raise Unavailable(f"{why}. What went wrong: {error or type(error).__name__}") from error
+        _open_again(before, by, store, clock)
         raise
+
+
+def _may_be_there(store: Store, target: copying.Target) -> str | None:
+    """Why this one has to stay closed: its last word was lost, or ours. Two that send are worse than none."""
+    there = named(target.url)
+    try:
+        if not copying.has_arrived(store, target):
+            return None
+    except (Unavailable, SQLAlchemyError):
+        return (
+            f"whether everything is in {there} cannot be asked, so nothing is sent from here any more. When it answers, "
+            "run the same command again: it moves what is not there. Or `relent resume --all` stays here"
+        )
+    return f"everything is in {there}, and nothing is sent from here any more: name that in database.url"
+
+
+def _open_again(before: tuple[str, datetime] | None, by: str, store: Store, clock: Clock) -> None:
+    """With the brake that was on before, as it was; but whoever has put on another one meanwhile keeps theirs."""
+    with store.transaction(clock.now(), by) as ledger:
+        ledger.lineage.reopen()
+        if ledger.watch.release("it did not move", only=MOVED) and before:
+            why, since = before
+            ledger.watch.brake(why, since=since)
+
+
+def _shut(there: str, before: tuple[str, datetime] | None, by: str, store: Store, clock: Clock) -> None:
+    """Every table, while others write: whoever got in their way, or was in ours, tries again."""
+    until = monotonic() + _PATIENCE
+    while True:
+        try:
+            with store.transaction(clock.now(), by) as ledger:
+                ledger.lineage.close(there, before)
+            return
+        except SQLAlchemyError as error:
+            if not passes(error) or monotonic() > until:
+                raise
 
 
 def _wait_for_what_is_in_the_air(store: Store, clock: Clock, pace: Pace) -> None:
@@ -133,6 +169,6 @@ def refuse_what_has_moved(store: Store, clock: Clock) -> None:
         gone = ledger.lineage.moved()
     if gone:
         raise Unavailable(
-            f"everything has moved to {gone.where}: name that in database.url. If the move was broken off, "
+            f"{GONE}{gone.where}: name that in database.url. If the move was broken off, "
             "`relent resume --all` opens this one again"
         )

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from engine.addresses import contact
 from engine.errors import UnreadableEvent
 from engine.heed import hear_missed
@@ -132,13 +134,24 @@ def _look(marks: Marks, tools: _Tools, goes: int) -> tuple[list[Finding], Marks]
         if not left:
             break
         name = next(iter(left))
-        leg = _WALKS[name](left[name], tools)
+        leg = _a_leg(name, left[name], tools)
         found += leg.found
         if leg.next is None:
             del left[name]
         else:
             left[name] = leg.next
     return found, left
+
+
+def _a_leg(name: str, after: Mark | None, tools: _Tools) -> Leg:
+    """Whoever stumbles goes no further in this round; the other walks are made all the same."""
+    try:
+        return _WALKS[name](after, tools)
+    except SQLAlchemyError:
+        raise
+    except Exception:
+        log.exception("our own mistake; of %s no more is looked at in this round", name)
+        return Leg([], None)
 
 
 def _labels(after: Mark | None, tools: _Tools) -> Leg:
@@ -205,7 +218,18 @@ def _known_by_now(said: Unmatched, tools: _Tools, ledger: Ledger) -> Finding | N
 
 def _repair(found: Iterable[Finding], tools: _Tools) -> list[Finding]:
     """Each in a transaction of its own, and judged once more in it."""
-    return [each for each in found if _REPAIRS[each.kind](each, tools)]
+    return [each for each in found if _is_repaired(each, tools)]
+
+
+def _is_repaired(found: Finding, tools: _Tools) -> bool:
+    """What cannot be put right stays drift, and keeps nothing else from being put right."""
+    try:
+        return _REPAIRS[found.kind](found, tools)
+    except SQLAlchemyError:
+        raise
+    except Exception:
+        log.exception("our own mistake; %s %s stays as it is", found.kind, found.name)
+        return False
 
 
 def _take_off(found: Finding, tools: _Tools) -> bool:

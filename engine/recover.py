@@ -1,7 +1,7 @@
 """Story: what the dead left behind, and what time has changed. Harmless to run anywhere, any time, by anybody."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,10 +14,12 @@ from engine.ready import as_it_left
 from engine.seams import Clock, Mailbox, Trace
 from engine.settle import INSIDE, departed
 from engine.states import DraftState
-from engine.store import Ledger, Store
+from engine.store import Doubtful, Ledger, Store
 from engine.trail import about, span
 
 log = logging.getLogger("relent.recover")
+
+_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,13 +50,22 @@ def _recover(*, store: Store, mailbox: Mailbox, clock: Clock, pace: Pace) -> Rec
         going = ledger.watch.braked() is None  # else nothing leaves anyway, and perhaps the clock is wrong
         woken = ledger.drafts.wake() if going else ()
         late = ledger.drafts.hold_late(pace.max_lateness) if going else ()
-        doubtful = ledger.drafts.doubtful()
         for kind, rows in {"draft.uncertain": doubted, "draft.held": late}.items():
             _tell(kind, rows, ledger)
-    proven = [draft for draft in doubtful if _proves(draft, store=store, mailbox=mailbox, clock=clock)]
-    return Recovered(
-        freed=len(freed), doubted=len(doubted), woken=len(woken), late=len(late), proven=len(proven)
-    )
+    proven = sum(_proves(each, store, mailbox, clock) for each in _doubtful(store, mailbox, clock))
+    return Recovered(freed=len(freed), doubted=len(doubted), woken=len(woken), late=len(late), proven=proven)
+
+
+def _doubtful(store: Store, mailbox: Mailbox, clock: Clock) -> Iterator[Doubtful]:
+    """Some at a time, and only what somebody can be asked about."""
+    after = ""
+    while True:
+        with store.reading(clock.now()) as ledger:
+            page = ledger.drafts.doubtful({INSIDE, mailbox.name}, after=after, at_most=_AT_ONCE)
+        yield from page
+        if len(page) < _AT_ONCE:
+            return
+        after = page[-1].id
 
 
 def _tell(kind: str, rows: Iterable[Any], ledger: Ledger) -> None:
@@ -81,30 +92,41 @@ def settle_doubt(draft_id: str, *, left: bool, by: str, store: Store, clock: Clo
         _write_down(draft, left, f"{by} says so", ledger)
 
 
-def _proves(draft: Draft, *, store: Store, mailbox: Mailbox, clock: Clock) -> bool:
+def _proves(doubtful: Doubtful, store: Store, mailbox: Mailbox, clock: Clock) -> bool:
     """One about which nothing can be noted must not keep everybody else's letters waiting."""
-    with about(draft_id=draft.id, enrollment_id=draft.enrollment_id):
+    with about(draft_id=doubtful.id, enrollment_id=doubtful.enrollment_id):
         try:
-            return _prove(draft, store=store, mailbox=mailbox, clock=clock)
+            return _prove(doubtful, store, mailbox, clock)
         except SQLAlchemyError:
             raise
         except Exception:
-            log.exception("%s: our own mistake; the doubt stays", draft.id)
+            log.exception("%s: our own mistake; the doubt stays", doubtful.id)
             return False
 
 
-def _prove(draft: Draft, *, store: Store, mailbox: Mailbox, clock: Clock) -> bool:
+def _prove(doubtful: Doubtful, store: Store, mailbox: Mailbox, clock: Clock) -> bool:
     """Ask who carried it. Whoever cannot say leaves it to a human: a doubled letter is worse than a missing one."""
-    trace = _trace(draft, mailbox)
+    trace = _trace(doubtful, mailbox)
     if trace is Trace.UNKNOWN:
         return False
     with store.transaction(clock.now(), "recovery") as ledger:
-        ledger.threads.lock([draft.thread_id])
-        _write_down(draft, trace is Trace.FOUND, f"{draft.carrier} says so", ledger)
+        return _settled(doubtful, trace is Trace.FOUND, ledger)
+
+
+def _settled(doubtful: Doubtful, left: bool, ledger: Ledger) -> bool:
+    """False: somebody was faster, and what was asked about is another try of it."""
+    seen = ledger.drafts.get(doubtful.id)
+    if seen is None:
+        return False
+    ledger.threads.lock([seen.thread_id])
+    draft = ledger.drafts.get(doubtful.id) or seen
+    if draft.state != DraftState.UNCERTAIN or draft.claim_token != doubtful.claim_token:
+        return False
+    _write_down(draft, left, f"{draft.carrier} says so", ledger)
     return True
 
 
-def _trace(draft: Draft, mailbox: Mailbox) -> Trace:
+def _trace(draft: Doubtful, mailbox: Mailbox) -> Trace:
     if draft.carrier == INSIDE:
         return Trace.ABSENT  # that it arrived would stand in the books, together with that it left
     if draft.carrier != mailbox.name:

@@ -32,7 +32,7 @@ _MOVED = {
     "system": "it lay on another server: it was copied there, or restored",
     "database": "it was another database on its server: this is a copy, or it was made anew",
     "table": "its tables are not those that they were: they were restored from a dump",
-    "timeline": "its server was restored to an earlier moment, or a standby took over that nobody had waited for",
+    "timeline": "its server was restored to an earlier moment, or a standby took over of which nobody knows whether it has everything",
 }
 
 
@@ -62,7 +62,7 @@ def judge(memory: Memory | None, book: Book) -> str | None:
     ours = memory if memory and memory.house == book.house else None
     if ours is not None and (forgotten := _forgotten(ours, book)):
         return forgotten
-    if book.home is not None and (moved := _elsewhere(book.home, book.here)):
+    if book.home is not None and (moved := _elsewhere(book.home, book.here, whole=_is_whole(ours, book))):
         return moved
     if ours is not None or book.home is None or not book.alone:  # known; or a first time, or one more machine
         return None
@@ -71,11 +71,16 @@ def judge(memory: Memory | None, book: Book) -> str | None:
     return "the state file beside it is another database's, so nobody can say whether it was restored"
 
 
-def _elsewhere(home: Place, here: Place, *, all_of_it: bool = False) -> str | None:
-    """`all_of_it`: also where that does not matter, because a standby took over that has every commit."""
+def _is_whole(ours: Memory | None, book: Book) -> bool:
+    """Does the line stand in it that was remembered of this very life of it? That it was not forgotten has been seen."""
+    return ours is not None and ours.line is not None and ours.boot == book.boot
+
+
+def _elsewhere(home: Place, here: Place, *, whole: bool = False) -> str | None:
+    """`whole`: nothing is missing. Then a standby that every commit had waited for may have taken over."""
     for name, words in _MOVED.items():
         was, now = home.get(name), here.get(name)
-        harmless = name == "timeline" and here.get("waited_for") and not all_of_it
+        harmless = name == "timeline" and here.get("waited_for") and whole
         if was is not None and now is not None and was != now and not harmless:
             return words
     return None
@@ -99,13 +104,14 @@ def _said(at: datetime) -> str:
 def arrive(witness: Witness, *, store: Store, clock: Clock, known: Memory | None = None) -> Memory | None:
     """Before anything is sent. None: it is not believed, and braked. `known`: what this process has seen itself."""
     with store.reading(clock.now()) as ledger:
-        house = ledger.lineage.house()
+        house, boot = ledger.lineage.house(), ledger.watch.boot()
     with store.transaction(clock.now(), "the house") as ledger:
         ledger.lineage.lock()  # of two who arrive at one moment, the second finds what the first has remembered
-        memory = known or witness.recall(house)  # before the book: whoever writes it has read the book before
+        # before the book: whoever writes it has read the book before
+        memory = known or witness.recall(house, boot)
         book = ledger.lineage.book(memory)
         doubt = _doubt(memory, book, ledger)
-        settles = book.home is None or _elsewhere(book.home, book.here, all_of_it=True) is not None
+        settles = book.home is None or _elsewhere(book.home, book.here) is not None
         if doubt is None and settles:
             if book.home is None:  # else whoever dies right after this commit leaves a file that nobody knows
                 witness.remember(book.memory(clock.now()))
@@ -136,8 +142,7 @@ def look(memory: Memory | None, witness: Witness, *, store: Store, clock: Clock)
 def resume(witness: Witness, *, by: str, store: Store, clock: Clock) -> Released:
     """A human says: this is the house, and it may send. Nothing that was due meanwhile leaves without another word."""
     with store.reading(clock.now()) as ledger:
-        house = ledger.lineage.house()
-    memory = witness.recall(house)
+        memory = witness.recall(ledger.lineage.house(), ledger.watch.boot())
     with store.transaction(clock.now(), by) as ledger:
         ledger.lineage.lock()
         book = ledger.lineage.book(memory)
@@ -161,7 +166,7 @@ def resume(witness: Witness, *, by: str, store: Store, clock: Clock) -> Released
 def doubt_of(witness: Witness, *, store: Store, clock: Clock) -> str | None:
     """Why it would not be believed. Writes nothing."""
     with store.reading(clock.now()) as ledger:
-        memory = witness.recall(ledger.lineage.house())
+        memory = witness.recall(ledger.lineage.house(), ledger.watch.boot())
     with store.reading(clock.now()) as ledger:
         doubt = _doubt(memory, ledger.lineage.book(memory), ledger)
     return doubt.why if doubt else None

@@ -8,6 +8,8 @@ import ctypes
 import json
 import logging
 import os
+import re
+import secrets
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -24,7 +26,8 @@ _ABOUT = (
 )
 #: The life of a database from which nobody has sent yet.
 UNBORN = ""
-_LEFT_BEHIND = 60.0  # seconds after which half a file is nobody's any more
+_HALF = re.compile(r"\.[0-9a-f]{16}")  # what half a file ends on
+_LEFT_BEHIND = 60.0  # seconds after which it is nobody's any more
 _STATX_BTIME, _AT_FDCWD, _BTIME_AT = 0x800, -100, 80  # linux/stat.h
 
 
@@ -42,8 +45,11 @@ class Memory:
 class Witness(Protocol):
     """Whoever remembers."""
 
-    def recall(self, house: str) -> Memory | None:
-        """What was last known of this house, or of the one that was here before it. None: nothing."""
+    def recall(self, house: str, boot: str | None = None) -> Memory | None:
+        """What was last known of this house, or of the one that was here before it. None: nothing.
+
+        `boot`: which of its lives its database speaks of.
+        """
         ...
 
     def remember(self, memory: Memory) -> None:
@@ -54,7 +60,7 @@ class Witness(Protocol):
 class Nobody:
     """Nothing is remembered: for a house that ends with its process."""
 
-    def recall(self, house: str) -> Memory | None:
+    def recall(self, house: str, boot: str | None = None) -> Memory | None:
         return None
 
     def remember(self, memory: Memory) -> None:
@@ -62,28 +68,31 @@ class Nobody:
 
 
 class StateFile:
-    """A small file. `name` may have a gap for the house: where several houses may be looked after from one folder."""
+    """A small file. `name` may have a gap for the house: where several houses may be looked after from one folder.
 
-    def __init__(self, folder: Path, name: str) -> None:
-        self._folder, self._name = folder, name
-        self._complained = False
+    `earlier`: where it lies if nobody has named a folder for it. Whoever names one later does not lose it.
+    """
+
+    def __init__(self, folder: Path, name: str, *, earlier: "StateFile | None" = None) -> None:
+        self._folder, self._name, self._earlier = folder, name, earlier
+        self._complained = self._tidied = False
 
     def path(self, house: str) -> Path:
         return self._folder / self._name.replace("{house}", house)
 
-    def recall(self, house: str) -> Memory | None:
+    def trouble(self) -> str | None:
+        """Why it cannot be written, in words."""
+        if not self._folder.is_dir():
+            return f"there is no folder {self._folder}"
+        return None if os.access(self._folder, os.W_OK | os.X_OK) else f"{self._folder} may not be written"
+
+    def recall(self, house: str, boot: str | None = None) -> Memory | None:
         """A file that cannot be read is as good as none."""
-        try:
-            said: dict[str, Any] = json.loads(self.path(house).read_text("utf-8"))
-            return Memory(
-                house=str(said["house"]),
-                boot=str(said["boot"]),
-                line=None if said["line"] is None else int(said["line"]),
-                said=said["said"],
-                at=datetime.fromisoformat(said["at"]),
-            )
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+        path = self.path(house)
+        if self._earlier is None or path.exists():
+            return _read(path)
+        before = self._earlier.recall(house)
+        return before if before and (before.house, before.boot) == (house, boot or UNBORN) else None
 
     def remember(self, memory: Memory) -> None:
         try:
@@ -97,23 +106,53 @@ class StateFile:
                     error.strerror or error,
                 )
             self._complained = True
+        else:
+            self._take_over(memory.house)
+            if not self._tidied:
+                self._tidy_up(memory.house)
+            self._tidied = True
+
+    def _take_over(self, house: str) -> None:
+        """Of two, one would grow old, and be believed when the other is lost."""
+        earlier, self._earlier = self._earlier, None
+        if earlier is not None and (known := earlier.recall(house)) and known.house == house:
+            with suppress(OSError):
+                earlier.path(house).unlink()
 
     def _write(self, memory: Memory, path: Path) -> None:
-        """Wholly or not at all, also when the power goes."""
-        half = path.with_name(f"{path.name}.{os.getpid()}")
+        """Wholly or not at all, also when the power goes. In another container somebody may have our process's number."""
+        half = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
         text = json.dumps({"about": _ABOUT} | asdict(memory) | {"at": memory.at.isoformat()}, indent=2)
-        with half.open("w", encoding="utf-8") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        half.replace(path)
+        try:
+            with half.open("x", encoding="utf-8") as file:
+                file.write(text + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            half.replace(path)
+        except OSError:
+            half.unlink(missing_ok=True)
+            raise
 
-    def tidy_up(self, house: str) -> None:
+    def _tidy_up(self, house: str) -> None:
         """Half a file of somebody who was killed while they wrote it."""
         for half in self._folder.glob(f"{self.path(house).name}.*"):
             with suppress(OSError):
-                if half.suffix[1:].isdigit() and time.time() - half.stat().st_mtime > _LEFT_BEHIND:
+                if _HALF.fullmatch(half.suffix) and time.time() - half.stat().st_mtime > _LEFT_BEHIND:
                     half.unlink()
+
+
+def _read(path: Path) -> Memory | None:
+    try:
+        said: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        return Memory(
+            house=str(said["house"]),
+            boot=str(said["boot"]),
+            line=None if said["line"] is None else int(said["line"]),
+            said=said["said"],
+            at=datetime.fromisoformat(said["at"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def file_place(path: str) -> dict[str, Any]:

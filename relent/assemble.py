@@ -111,7 +111,7 @@ def assemble(config: Config, clock: Clock | None = None) -> House:
     def mailbox() -> Mailbox:
         return Timed(LocalMailbox(_transport(config, ticking)), meters)
 
-    store, guard = open_store(config.database.url), witness(config)
+    guard, store = believing(config), open_store(config.database.url)
     try:
         refuse_what_is_damaged(store)
         refuse_what_has_moved(store, ticking)
@@ -135,7 +135,7 @@ def assemble(config: Config, clock: Clock | None = None) -> House:
             lease=dispatch.lease,
             retries=dispatch.retries,
             max_lateness=dispatch.max_lateness,
-            rate=dispatch.rate or None,
+            rate=dispatch.rate,
         ),
     )
 
@@ -180,10 +180,22 @@ def exposition(house: House) -> Exposition:
 
 def witness(config: Config) -> Witness:
     """Beside a database that is a file; else in a folder that somebody named, a file for each house."""
-    if config.database.state:
-        return StateFile(Path(config.database.state), "relent-{house}.state")
     file = database_file(config.database.url)
-    return StateFile(file.parent, f"{file.name}.state") if file else Nobody()
+    beside = StateFile(file.parent, f"{file.name}.state") if file else None
+    if config.database.state:
+        return StateFile(Path(config.database.state), "relent-{house}.state", earlier=beside)
+    return beside or Nobody()
+
+
+def believing(config: Config) -> Witness:
+    """The same, for whoever will rely on it: a file that was never written is missed at the next start."""
+    guard, named = witness(config), config.database.state and database_file(config.database.url)
+    if named and isinstance(guard, StateFile) and (why := guard.trouble()):
+        raise ConfigError(
+            f"database.state: {why}. There is remembered by what a restored database is known: make that folder, "
+            "mount its disk, or name another one"
+        )
+    return guard
 
 
 def desk(house: House) -> Desk:

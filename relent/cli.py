@@ -17,7 +17,7 @@ from engine.errors import ConfigError, RelentError, SequenceError
 from engine.model import Prospect
 from engine.recover import settle_doubt
 from engine.sequence import Sequence
-from engine.store import Ledger, in_words
+from engine.store import GONE, Ledger, in_words
 from relent import __version__, show
 from relent.assemble import SystemClock, assemble, exposition
 from relent.cli_brake import register as register_brake
@@ -81,7 +81,8 @@ def main() -> None:
         _complain(str(error))
         sys.exit(next((EXIT[kind] for kind in type(error).__mro__ if kind in EXIT), 1))
     except SQLAlchemyError as error:
-        _complain(f"the database does not answer: {in_words(error)}")
+        words = in_words(error)
+        _complain(words if words.startswith(GONE) else f"the database does not answer: {words}")
         sys.exit(1)
     except BrokenPipeError:
         show.nobody_reads()

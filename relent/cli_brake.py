@@ -16,7 +16,7 @@ from engine.safe import Released
 from engine.safe import resume as resume_house
 from engine.store import Store
 from relent import show
-from relent.assemble import SystemClock, witness
+from relent.assemble import SystemClock, believing
 from relent.config import Config
 from relent.options import AsJson, ConfigFile, configured, opened, progress
 
@@ -86,7 +86,7 @@ def _resumed(email: str | None, sequence: str | None, store: Store) -> Iterator[
 
 
 def _released(settings: Config, store: Store) -> Released:
-    return resume_house(witness(settings), by=_ME, store=store, clock=SystemClock())
+    return resume_house(believing(settings), by=_ME, store=store, clock=SystemClock())
 
 
 @contextmanager

@@ -258,6 +258,17 @@ class Sequences(_Part):
     path: str = Field("./sequences", description="`relent check` without a file checks all of these")
 
 
+def _rate(rate: int | None) -> int | None:
+    if rate is not None and rate < 1:
+        raise ValueError(
+            f"{rate} letters a minute would never leave. `relent stop --all` lets nothing leave; null: no limit"
+        )
+    return rate
+
+
+ARate = Annotated[int | None, AfterValidator(_rate)]
+
+
 class Dispatch(_Part):
     """How sending goes about its work."""
 
@@ -270,8 +281,8 @@ class Dispatch(_Part):
     )
     lease: Duration = Field(timedelta(minutes=2), description="after this, a dead worker's letters are free")
     max_lateness: Duration = Field(timedelta(days=2), description="later than this, a human decides")
-    rate: int | None = Field(
-        None, ge=0, le=1_000_000, description="letters a minute at most, from all inboxes; null: no limit"
+    rate: ARate = Field(
+        None, le=1_000_000, description="letters a minute at most, from all inboxes; null: no limit"
     )
     retries: tuple[Duration, ...] = Field(
         tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120)),

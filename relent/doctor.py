@@ -264,12 +264,11 @@ def _workers(patient: Patient) -> Iterator[Diagnosis]:
 
 def _drafts(patient: Patient) -> Iterator[Diagnosis]:
     with patient.store.reading(patient.now) as ledger:
-        state, doubtful = ledger.views.status(ledger.now), ledger.drafts.doubtful()
-    ids = [each.id for each in doubtful]
-    if ids:
+        state, (doubtful, first) = ledger.views.status(ledger.now), ledger.drafts.in_doubt(_FEW + 1)
+    if doubtful:
         yield _ill(
             "drafts",
-            f"{len(ids):,} may or may not have left: {_few(ids)}",
+            f"{doubtful:,} may or may not have left: {_few(first)}",
             "look into the mailbox, then `relent settle DRAFT_ID --left` or `--did-not-leave`",
         )
     if state["late"]:
@@ -280,7 +279,7 @@ def _drafts(patient: Patient) -> Iterator[Diagnosis]:
             f"{failed:,} were refused for good",
             "`relent drafts` says why; `relent approve` tries again",
         )
-    if not (ids or state["late"] or failed):
+    if not (doubtful or state["late"] or failed):
         yield _well(
             "drafts", f"{state['drafts']['scheduled']:,} wait for their hour, none is late or in doubt"
         )

@@ -17,6 +17,7 @@ log = logging.getLogger("relent.guard")
 
 _LOOK_EVERY = 3.0  # what happened since is not remembered, so it is short; and it costs an fsync at most
 _REMIND_EVERY = 600.0
+_NAMED = 3  # of what is uncertain
 _JUMP = timedelta(seconds=2)
 _APART = timedelta(minutes=1)  # well within the ten that the promises assume
 
@@ -87,10 +88,10 @@ class Guard:
         """Of what only a human can end: at once when there is more of it, and every ten minutes."""
         house = self._house
         with house.store.reading(house.clock.now()) as ledger:
-            doubtful, brake = ledger.drafts.doubtful(), ledger.watch.braked()
+            (doubtful, first), brake = ledger.drafts.in_doubt(_NAMED), ledger.watch.braked()
         if brake and brake.why.startswith(RESTORED):
             self._ask()
-        more, self._uncertain = len(doubtful) > self._uncertain, len(doubtful)
+        more, self._uncertain = doubtful > self._uncertain, doubtful
         if not more and self._reminded_at and monotonic() - self._reminded_at < _REMIND_EVERY:
             return
         self._reminded_at = monotonic()
@@ -98,8 +99,8 @@ class Guard:
             log.warning(
                 "%s uncertain, and not sent again by themselves: they may have left. Look into the mailbox, then say "
                 "`relent settle DRAFT_ID --left` or `--did-not-leave`. The first: %s",
-                _drafts(len(doubtful)),
-                ", ".join(each.id for each in doubtful[:3]),
+                _drafts(doubtful),
+                ", ".join(first),
             )
         if brake:
             log.warning(

@@ -19,6 +19,7 @@ from pydantic import BaseModel, SecretStr
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, Processor
 
+from engine.store import SECRET_WORDS
 from engine.trail import known
 
 Format = Literal["auto", "json", "plain"]
@@ -184,15 +185,19 @@ def _secrets_in(value: object) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for each in value:
             yield from _secrets_in(each)
-    elif isinstance(value, str) and "://" in value and (password := _password(value)):
-        yield password
+    elif isinstance(value, str) and "://" in value:
+        yield from _passwords(value)
 
 
-def _password(url: str) -> str | None:
+def _passwords(url: str) -> Iterator[str]:
+    """Before its `@`, and after its `?`."""
     try:
-        return urlsplit(url).password
+        parts = urlsplit(url)
+        before = parts.password
     except ValueError:
-        return None
+        return
+    after = (pair.partition("=") for pair in parts.query.split("&"))
+    yield from filter(None, [before, *(value for name, _, value in after if name.lower() in SECRET_WORDS)])
 
 
 def _shapes(secret: str) -> Iterator[str]:

@@ -2,32 +2,38 @@
 
 from engine.store.connect import (
     HEAD,
+    SECRET_WORDS,
     database_file,
     in_words,
     is_outage,
     migrate_url,
+    named,
     open_store,
     passes,
     version_of,
 )
 from engine.store.copying import Copied, Progress
 from engine.store.diaries import Forecast
+from engine.store.drafts import Doubtful
 from engine.store.enrollments import Life
 from engine.store.health import damage, file_of, network_disk, refuse_what_is_damaged, write_into_the_file
 from engine.store.ledger import CalledBack, Ledger, Reach, Store, Undone, pauses
-from engine.store.lineage import Book, Doubt, Place
+from engine.store.lineage import GONE, Book, Doubt, Place
 from engine.store.threads import Mark
 from engine.store.together import Together
 from engine.store.views import Views
 from engine.store.watch import Brake
 
 __all__ = [
+    "GONE",
     "HEAD",
+    "SECRET_WORDS",
     "Book",
     "Brake",
     "CalledBack",
     "Copied",
     "Doubt",
+    "Doubtful",
     "Forecast",
     "Ledger",
     "Life",
@@ -45,6 +51,7 @@ __all__ = [
     "in_words",
     "is_outage",
     "migrate_url",
+    "named",
     "network_disk",
     "open_store",
     "passes",

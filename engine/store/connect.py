@@ -39,7 +39,9 @@ HEAD = "0004"
 # Every request may want one while the worker has its own; whoever finds none within ten seconds hears "try again".
 # What a statement was given stays out of what is said of its failure: it is people's letters, and keys.
 _POOL = {"pool_size": 20, "max_overflow": 40, "pool_timeout": 10, "hide_parameters": True}
-_PASSWORD = re.compile("(?<=://).*(?=@)")
+#: What a URL may say after its `?` that nobody else may know.
+SECRET_WORDS = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
+_PASSWORD = re.compile(f"(?<=://).*(?=@)|(?<=[?&])(?:{'|'.join(SECRET_WORDS)})=[^&]*", re.IGNORECASE)
 _JSON = json.JSONEncoder()
 _FRESH = 1.0  #: seconds after its last use in which a connection is taken to be alive
 # A frozen process must not take everybody's answers down with it: whoever waits for its rows hears "try again" before a
@@ -95,11 +97,16 @@ def migrate_within(db: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     if db.dialect.name == "postgresql":
-        db.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+        hold_the_plan(db)
     config.attributes["connection"] = db
     command.upgrade(config, "head")
     if db.execute(select(instance.c.id)).one_or_none() is None:
         db.execute(insert(instance).values(id=1, key=secrets.token_bytes(32), created_at=datetime.now(UTC)))
+
+
+def hold_the_plan(db: Connection) -> None:
+    """On a server: of all who make its tables, or fill them anew, one at a time."""
+    db.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
 
 
 def database_file(url: str) -> Path | None:
@@ -109,6 +116,12 @@ def database_file(url: str) -> Path | None:
     except ArgumentError:
         return None
     return database_path(parsed.database) if parsed.get_backend_name() == "sqlite" else None
+
+
+def named(url: URL) -> str:
+    """As it may be told: without its password, wherever that stands."""
+    secret = [name for name in url.query if name.lower() in SECRET_WORDS]
+    return url.difference_update_query(secret).render_as_string()
 
 
 def connect(url: str) -> Engine:
@@ -257,7 +270,7 @@ def _refuse_what_is_not_ours(database: Engine) -> None:
     theirs = there if database.dialect.name == "sqlite" else there & set(metadata.tables)
     if theirs:
         raise Unavailable(
-            f"{database.url.render_as_string()}: this database is somebody else's, it holds {', '.join(sorted(theirs)[:3])}. "
+            f"{named(database.url)}: this database is somebody else's, it holds {', '.join(sorted(theirs)[:3])}. "
             "Name another one in database.url."
         )
 
@@ -279,7 +292,7 @@ _OUTAGES = (OperationalError, InterfaceError, NoConnectionFree, Undone)
 
 def in_words(error: SQLAlchemyError) -> str:
     """What the driver said, on one line."""
-    said = " ".join(str(getattr(error, "orig", None) or error).split())
+    said = " ".join(str(getattr(error, "orig", None) or error).split()).partition(" CONTEXT: ")[0]
     return next((words for told, words in _IN_WORDS.items() if told in said), said)
 
 
@@ -317,4 +330,4 @@ def _in_words(database: Engine) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        raise Unavailable(f"{database.url.render_as_string()}: {in_words(error)}") from error
+        raise Unavailable(f"{named(database.url)}: {in_words(error)}") from error

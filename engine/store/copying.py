@@ -36,7 +36,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
 
 from engine.errors import Refused, Unavailable
-from engine.store.connect import connect, in_words, migrate_within
+from engine.store.connect import connect, hold_the_plan, in_words, migrate_within, named
 from engine.store.ledger import Store
 from engine.store.lineage import HOME, MOVED
 from engine.store.tables import UtcDateTime, audit, instance, metadata, pod, sign, tally
@@ -83,6 +83,8 @@ class Copied:
         return self.here == self.there
 
 
+#: Where everything goes.
+Target = Engine
 #: What a copy is told as it goes on: a table, and how many rows of it.
 Progress = Callable[[str, int], None]
 
@@ -148,6 +150,14 @@ def refuse_what_is_not_empty(there: Connection) -> None:
 def same(one: Engine, other: Engine) -> bool:
     """By what they are, not by how they are called: a key is nobody else's."""
     return _key(one) is not None and _key(one) == _key(other)
+
+
+def has_arrived(source: Store, target: Engine) -> bool:
+    """Is everything there? Whoever may still be writing it is waited for. Raises Unavailable when that cannot be asked."""
+    if target.dialect.name == "postgresql":
+        with _in_words(target), target.begin() as there:
+            hold_the_plan(there)
+    return same(source.database, target)
 
 
 def _key(database: Engine) -> bytes | None:
@@ -332,5 +342,4 @@ def _in_words(database: Engine) -> Iterator[None]:
 
 
 def _named(database: Engine) -> str:
-    """Without its password."""
-    return database.url.render_as_string()
+    return named(database.url)

@@ -1,7 +1,7 @@
 """The drafts' shelf: a verb each for what can become of a letter."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -157,6 +157,17 @@ def values(new: Draft) -> dict[str, Any]:
     """A draft as a row."""
     fields = {name: getattr(new, name) for name in Draft.__dataclass_fields__}
     return fields | {"attachments": [asdict(each) for each in new.attachments]}
+
+
+@dataclass(frozen=True, slots=True)
+class Doubtful:
+    """What has to be known of a draft to ask whether it left."""
+
+    id: str
+    enrollment_id: str | None
+    message_id: str
+    claim_token: str | None
+    carrier: str | None
 
 
 class Drafts:
@@ -599,9 +610,19 @@ class Drafts:
         rows = self._db.execute(select(*_FIELDS).where(*held).order_by(draft.c.id).limit(at_most))
         return [record(row) for row in rows]
 
-    def doubtful(self) -> list[Draft]:
-        rows = self._db.execute(select(*_FIELDS).where(_is(DraftState.UNCERTAIN)).order_by(draft.c.id))
-        return [record(row) for row in rows]
+    def in_doubt(self, few: int) -> tuple[int, list[str]]:
+        """How many may or may not have left, and the first few."""
+        uncertain = _is(DraftState.UNCERTAIN)
+        number = self._db.scalar(select(func.count()).select_from(draft).where(uncertain)) or 0
+        first = select(draft.c.id).where(uncertain).order_by(draft.c.id).limit(few)
+        return number, list(self._db.scalars(first))
+
+    def doubtful(self, carriers: Collection[str], *, after: str, at_most: int) -> list[Doubtful]:
+        """What these have, or had, in their hands."""
+        theirs = _is(DraftState.UNCERTAIN), draft.c.carrier.in_(carriers), draft.c.id > after
+        wanted = [draft.c[name] for name in Doubtful.__dataclass_fields__]
+        rows = self._db.execute(select(*wanted).where(*theirs).order_by(draft.c.id).limit(at_most))
+        return [Doubtful(*row) for row in rows]
 
     def next_due(self) -> datetime | None:
         """When the clock has to be looked at again: the next letter's hour, or the next absence's end."""

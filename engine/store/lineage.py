@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import product
 from typing import Any
 
 from sqlalchemy import Connection, Select, delete, select, text, update
@@ -12,11 +13,15 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from engine.errors import Unavailable
 from engine.store.moves import Desk
-from engine.store.tables import audit, inbound_event, instance, sign
+from engine.store.tables import audit, instance, metadata, sign, tally
 from engine.witness import UNBORN, Memory, file_place
 
 HOME, MOVED, _DOUBT = "home", "moved", "doubt"
-_CLOSED = (audit.name, inbound_event.name)  # every move is a line of the log; every webhook leaves a receipt
+#: How it begins what a database says that has moved.
+GONE = "everything has moved to "
+_OPEN = frozenset({instance.name, sign.name, tally.name})  # of this place alone, or what nobody relies on
+_CHANGES = ("INSERT", "UPDATE", "DELETE")
+_SHUT = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND name LIKE '%\\_moved\\_away%' ESCAPE '\\'"
 _LIVES = 100  # that are remembered: each of them began with a human's word
 
 #: Where a database lies. What is None is not known, and says nothing.
@@ -129,12 +134,11 @@ class Lineage:
         self._sign(_DOUBT, {"why": doubt.why, "boots": list(doubt.boots)})
 
     def close(self, where: str, brake: tuple[str, datetime] | None) -> None:
-        """Nothing is written here any more that anybody would rely on: neither a webhook nor a move of a life."""
+        """Nothing is written here any more that anybody would rely on."""
         why, since = brake or (None, self._desk.now)
         self._sign(MOVED, {"to": where, "brake": why and [why, since.isoformat()]})
-        for table in _CLOSED:
-            for statement in _closing(table, where, self._db.dialect.name):
-                self._db.execute(text(statement))
+        for statement in _closing(where, self._db.dialect.name):
+            self._db.exec_driver_sql(statement)
 
     def moved(self) -> Gone | None:
         says = self._db.scalar(select(sign.c.says).where(sign.c.name == MOVED))
@@ -145,13 +149,11 @@ class Lineage:
 
     def reopen(self) -> None:
         """Harmless where nothing was closed."""
-        server = self._db.dialect.name == "postgresql"
-        for table in _CLOSED:
-            self._db.execute(
-                text(f"DROP TRIGGER IF EXISTS {table}_moved_away{f' ON {table}' if server else ''}")
-            )
-        if server:
-            self._db.execute(text("DROP FUNCTION IF EXISTS moved_away()"))
+        if self._db.dialect.name == "postgresql":
+            self._db.execute(text("DROP FUNCTION IF EXISTS moved_away() CASCADE"))
+        else:
+            for name in self._db.scalars(text(_SHUT)).all():
+                self._db.execute(text(f"DROP TRIGGER {name}"))
         self._db.execute(delete(sign).where(sign.c.name == MOVED))
 
     def time(self) -> datetime | None:
@@ -174,19 +176,27 @@ class Lineage:
         return Line(row.seq, row.at, hashlib.sha256(repr(said).encode()).hexdigest()[:32])
 
 
-def _closing(table: str, where: str, dialect: str) -> Iterator[str]:
+def _closing(where: str, dialect: str) -> Iterator[str]:
     """Kept by the database itself: so nobody has to ask at every webhook whether it has moved."""
-    words = f"everything has moved to {where}: name that in database.url".replace("'", "''")
-    name = f"{table}_moved_away"
+    words = f"{GONE}{where}: name that in database.url".replace("'", "''")
+    tables = [table.name for table in metadata.sorted_tables if table.name not in _OPEN]
     if dialect == "sqlite":
-        yield f"CREATE TRIGGER IF NOT EXISTS {name} BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, '{words}'); END"
+        for table, change in product(tables, _CHANGES):
+            yield (
+                f"CREATE TRIGGER IF NOT EXISTS {table}_moved_away_{change.lower()} BEFORE {change} ON {table} "
+                f"BEGIN SELECT RAISE(ABORT, '{words}'); END"
+            )
         return
     yield (
         "CREATE OR REPLACE FUNCTION moved_away() RETURNS trigger LANGUAGE plpgsql AS "
-        f"$moved$ BEGIN RAISE EXCEPTION '%', '{words}'; END $moved$"
+        f"$moved$ BEGIN RAISE EXCEPTION '%', '{words}'; END $moved$".replace("%", "%%")
     )
-    yield f"DROP TRIGGER IF EXISTS {name} ON {table}"
-    yield f"CREATE TRIGGER {name} BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION moved_away()"
+    for table in tables:
+        yield f"DROP TRIGGER IF EXISTS {table}_moved_away ON {table}"
+        yield (
+            f"CREATE TRIGGER {table}_moved_away BEFORE {' OR '.join(_CHANGES)} ON {table} "
+            "FOR EACH ROW EXECUTE FUNCTION moved_away()"
+        )
 
 
 def place_of(db: Connection) -> Place:

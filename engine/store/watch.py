@@ -66,23 +66,23 @@ class Watch:
 
     # --- the brake ---
 
-    def brake(self, why: str, *, firmly: bool = False) -> bool:
+    def brake(self, why: str, *, firmly: bool = False, since: datetime | None = None) -> bool:
         """False: somebody stands on it already, and their reason stays.
 
-        `firmly`: this reason takes the place of theirs, so that nobody releases it with them.
+        `firmly`: this reason takes the place of theirs, so that nobody releases it with them. `since`: it was on before.
         """
         free = instance.c.braked_why.is_distinct_from(why) if firmly else instance.c.braked_at.is_(None)
-        since = func.coalesce(instance.c.braked_at, literal(self._desk.now, UtcDateTime))
-        put_on = update(instance).where(instance.c.id == 1, free).values(braked_at=since, braked_why=why)
+        at = func.coalesce(instance.c.braked_at, literal(since or self._desk.now, UtcDateTime))
+        put_on = update(instance).where(instance.c.id == 1, free).values(braked_at=at, braked_why=why)
         return self._noted("brake", why, bool(self._db.execute(put_on.returning(instance.c.id)).all()))
 
     def release(self, why: str, *, only: str = "") -> bool:
-        """False: nobody stood on it; or nobody whose reason begins so."""
+        """False: nobody stood on it; or nobody whose reason begins so: those take off what they put on, and know of nothing else."""
         held = instance.c.id == 1, instance.c.braked_at.is_not(None)
         theirs = instance.c.braked_why.startswith(only, autoescape=True)
         taken_off = update(instance).where(*held, theirs).values(braked_at=None, braked_why=None)
         done = bool(self._db.execute(taken_off.returning(instance.c.id)).all())
-        if done:
+        if done and not only:
             self.sign(_RELEASED, why=why)
         return self._noted("release", why, done)
 
@@ -91,7 +91,7 @@ class Watch:
         return None if row.braked_at is None else Brake(row.braked_why, row.braked_at)
 
     def released_at(self) -> datetime | None:
-        """When somebody last said that it may go on. What was known before then was known to them."""
+        """When a human last said that it may go on. What was known before then was known to them."""
         found: datetime | None = self._db.scalar(select(sign.c.at).where(sign.c.name == _RELEASED))
         return found
 

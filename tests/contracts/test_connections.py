@@ -5,11 +5,11 @@ import subprocess
 import sys
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from engine.errors import ConfigError, Unavailable
-from engine.store import open_store
+from engine.store import named, open_store
 
 
 @pytest.mark.parametrize(
@@ -29,10 +29,27 @@ def test_a_database_that_cannot_be_or_is_not_there_is_told_in_words(url, error, 
         open_store(url)
 
 
-def test_a_password_in_the_url_is_not_told():
-    with pytest.raises(Unavailable) as caught:
-        open_store("postgresql://nobody:hunter2@127.0.0.1:1/none")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://nobody:hunter2@127.0.0.1:1/none",
+        "postgresql://nobody@127.0.0.1:1/none?password=hunter2&connect_timeout=2",
+        "postgresql://nobody@127.0.0.1:1/none?sslpassword=hunter2",
+        "postgresql://nobody@127.0.0.1:port/none?password=hunter2",
+        "nonsense?a=b&password=hunter2",
+    ],
+)
+def test_a_password_in_the_url_is_not_told(url):
+    with pytest.raises((ConfigError, Unavailable)) as caught:
+        open_store(url)
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_url_is_told_with_everything_that_is_no_secret():
+    url = make_url(
+        "postgresql://relent:hunter2@db/relent?sslmode=require&Password=hunter2&sslpassword=hunter2"
+    )
+    assert named(url) == "postgresql://relent:***@db/relent?sslmode=require"
 
 
 def test_a_file_that_is_no_database_is_refused_in_words(tmp_path):

@@ -30,8 +30,16 @@ def test_a_brake_is_taken_off_by_whoever_may(watch, clock):
     assert watch(lambda w: w.released_at()) is None
     assert watch(lambda w: w.release("well again", only="canary: "))
     assert watch(lambda w: w.braked()) is None
-    assert watch(lambda w: w.released_at()) == clock.now()
     assert not watch(lambda w: w.release("nobody stands on it"))
+
+
+def test_what_was_known_is_known_to_a_human_who_releases_and_to_nobody_else(watch, clock):
+    watch(lambda w: w.brake("canary: too slow"))
+    watch(lambda w: w.release("well again", only="canary: "))
+    assert watch(lambda w: w.released_at()) is None
+    watch(lambda w: w.brake("canary: too slow"))
+    watch(lambda w: w.release("a human says so"))
+    assert watch(lambda w: w.released_at()) == clock.now()
 
 
 def test_nobody_releases_a_reason_that_only_looks_alike(watch):

@@ -13,6 +13,7 @@ from engine.witness import Memory, file_place
 from tests.doubles import MONDAY
 
 SERVER = {"system": "7", "database": 5, "table": 16384, "timeline": "00000001", "waited_for": False}
+STANDBY = SERVER | {"timeline": "00000002", "waited_for": True}
 FILE = {"inode": 12, "born": 34, "machine": "m"}
 LINE = Line(100, MONDAY, "said")
 BOOK = Book(
@@ -38,7 +39,7 @@ MEMORY = Memory(house="h", boot="b2", line=100, said="said", at=MONDAY)
         (replace(MEMORY, line=None, said=None), {"remembered": None}),  # nothing had happened yet
         (replace(MEMORY, house="another"), {}),
         (replace(MEMORY, boot="b1", line=7), {"remembered": None}),  # a human has seen to it since
-        (MEMORY, {"here": SERVER | {"timeline": "00000002", "waited_for": True}}),
+        (MEMORY, {"here": STANDBY}),
         (
             MEMORY,
             {"here": SERVER | {"timeline": None, "system": None}},
@@ -64,6 +65,14 @@ def test_this_is_it(memory, changes):
         (MEMORY, {"boot": None, "before": (), "home": None}, "it has forgotten"),
         (replace(MEMORY, boot="b1", at=MONDAY + timedelta(hours=1)), {}, "it has forgotten"),
         (MEMORY, {"here": SERVER | {"timeline": "00000002"}}, "a standby took over"),
+        (
+            None,
+            {"here": STANDBY},
+            "a standby took over",
+        ),  # or an earlier moment, and nobody remembers a later one
+        (replace(MEMORY, house="another"), {"here": STANDBY}, "a standby took over"),
+        (replace(MEMORY, line=None, said=None), {"here": STANDBY, "remembered": None}, "a standby took over"),
+        (replace(MEMORY, boot="b1", line=7), {"here": STANDBY, "remembered": None}, "a standby took over"),
         (None, {"here": SERVER | {"system": "8"}}, "another server"),
         (None, {"here": SERVER | {"database": 6}}, "another database on its server"),
         (None, {"here": SERVER | {"table": 20000}}, "restored from a dump"),

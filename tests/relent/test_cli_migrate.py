@@ -30,6 +30,8 @@ def test_it_moves_says_what_it_moved_and_what_is_to_be_done_now(folder, tmp_path
     refused = folder.run("work", "--burst", code=1)
     assert "everything has moved to" in refused
     assert "is this very database, or a copy of it" in folder.run("migrate", "--to", there, code=1)
+    for command in (("suppress", "eva@eva.example"), ("stop", "ida@nordic.example"), ("stop", "--all")):
+        assert folder.run(*command, code=1).startswith(f"everything has moved to {there}: name that in")
     folder.environment = {"RELENT_DATABASE__URL": there}
     folder.run("work", "--burst")
     assert [mail["to"] for mail in folder.json("messages")] == [["ida@nordic.example"]]

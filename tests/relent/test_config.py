@@ -89,6 +89,8 @@ COMPLAINTS = {
     "redis: {uri: x}": 'unknown key redis.uri. Did you mean "url"?',
     "redis: {queue: x}": "Known here: url.",
     "dispatch: {batch: 0}": "dispatch.batch",
+    "dispatch: {rate: 0}": "dispatch.rate: 0 letters a minute would never leave. `relent stop --all` lets nothing",
+    "dispatch: {rate: 1000001}": "dispatch.rate",
     "dispatch: {lease: 0s}": "dispatch.lease",
     "dispatch: {retries: []}": "dispatch.retries",
     "mailbox: {transport: pigeon}": "mailbox.transport",

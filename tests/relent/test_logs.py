@@ -167,7 +167,10 @@ def test_a_secret_that_somebody_repeats_is_not_written(written):
 
 def test_every_secret_in_the_configuration_is_known():
     config = Config(
-        database={"url": "postgresql://relent:p%40ssword-of-it@db.example/relent"},
+        database={
+            "url": "postgresql://relent:p%40ssword-of-it@db.example/relent?password=an%6Fther-of-it&sslpassword=of-its-key"
+        },
+        redis={"url": "redis://:password-of-redis@redis.example/0"},
         mailbox={"smtp": {"password": "password-of-the-mail"}},
         webhooks={
             "secrets": ["whsec_first-secret", "whsec_second-secret"],
@@ -179,6 +182,9 @@ def test_every_secret_in_the_configuration_is_known():
     assert {
         "p%40ssword-of-it",
         "p@ssword-of-it",
+        "another-of-it",
+        "of-its-key",
+        "password-of-redis",
         "password-of-the-mail",
         "first-secret",
         "whsec_second-secret",

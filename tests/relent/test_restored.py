@@ -123,16 +123,65 @@ def test_a_folder_that_was_moved_goes_on(tmp_path):
         assert len(_messages(store)) >= 4
 
 
-def test_the_state_file_lies_where_the_configuration_says(folder, tmp_path):
+def _keeps_its_state_in(folder: Folder, place: str) -> None:
     config = folder.path / "config.yaml"
-    (tmp_path / "elsewhere").mkdir()
     settings = json.loads(config.read_text())
-    settings["database"]["state"] = "../elsewhere"
+    settings["database"]["state"] = place
     config.write_text(json.dumps(settings))
+
+
+def test_the_state_file_lies_where_the_configuration_says(folder, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    _keeps_its_state_in(folder, "../elsewhere")
     folder.run("work", "--burst")
     [state] = (tmp_path / "elsewhere").iterdir()
     assert state.name.startswith("relent-")
     assert not list(folder.path.glob("*.state"))
+
+
+def test_whoever_names_another_folder_for_the_state_file_later_is_believed(tmp_path):
+    folder = Folder(tmp_path / "house", "sqlite:///relent.db")
+    _enroll(folder)
+    folder.run("work", "--burst")
+    (tmp_path / "disk").mkdir()
+    _keeps_its_state_in(folder, "../disk")
+    folder.run("work", "--burst")
+    assert json.loads(_typed(folder, "status", "--json"))["braked"] is None
+    assert not (folder.path / "relent.db.state").exists(), "it would grow old, and be believed"
+
+    [state] = (tmp_path / "disk").glob("relent-*.state")
+    state.unlink()
+    folder.run("work", "--burst")
+    assert (
+        "the state file beside it is gone" in json.loads(_typed(folder, "status", "--json"))["braked"]["why"]
+    )
+
+
+def test_a_state_file_of_an_earlier_life_is_not_taken_for_that_of_this_one(tmp_path):
+    folder = Folder(tmp_path / "house", "sqlite:///relent.db")
+    folder.run("work", "--burst")
+    with closing(_of(folder)) as store, store.transaction(datetime.now(UTC), "a test") as ledger:
+        ledger.lineage.settle_in(ledger.lineage.book())
+    (tmp_path / "disk").mkdir()
+    _keeps_its_state_in(folder, "../disk")
+    folder.run("work", "--burst")
+    assert (
+        "the state file beside it is gone" in json.loads(_typed(folder, "status", "--json"))["braked"]["why"]
+    )
+
+
+def test_a_folder_for_the_state_file_that_is_not_there_is_told_and_brakes_nothing(tmp_path):
+    """Its disk is not mounted, say."""
+    folder = Folder(tmp_path / "house", "sqlite:///relent.db")
+    folder.run("work", "--burst")
+    _keeps_its_state_in(folder, "../disk")
+    for command in (("work", "--burst"), ("serve",), ("resume", "--all")):
+        said = folder.run(*command, code=2)
+        assert said.startswith("database.state: there is no folder ")
+    assert json.loads(_typed(folder, "status", "--json"))["braked"] is None
+    (tmp_path / "disk").mkdir()
+    folder.run("work", "--burst")
+    assert json.loads(_typed(folder, "status", "--json"))["braked"] is None
 
 
 def test_a_house_that_is_braked_by_hand_holds_everything_and_goes_on_afterwards(folder, store):

@@ -1,6 +1,7 @@
 """A database that was put back to yesterday, or copied, sends nothing until a human says that it may."""
 
 import json
+import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -311,6 +312,14 @@ def test_whoever_cannot_write_the_state_file_is_told_so_and_works_on(store, cloc
     assert "database.state" in caplog.text
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written_is_told_before_it_is_relied_on(tmp_path):
+    assert StateFile(tmp_path, "relent.db.state").trouble() is None
+    assert "there is no folder" in StateFile(tmp_path / "not there", "relent.db.state").trouble()
+    tmp_path.chmod(0o500)
+    assert "may not be written" in StateFile(tmp_path, "relent.db.state").trouble()
+
+
 # --- what a human says ---
 
 
@@ -451,10 +460,34 @@ def test_the_state_file_is_written_wholly_and_half_ones_are_cleared_away(here, c
     [state] = folder.iterdir()
     assert json.loads(state.read_text())["about"].startswith("Written by Relent")
     memory = here.witness.recall("any")
-    half = folder / "relent.db.state.123"
-    half.write_text("{")
-    here.witness.remember(replace(memory, line=7))
+    left, just_now, not_ours = (
+        folder / f"relent.db.state.{end}" for end in ("0123456789abcdef", "fedcba9876543210", "20260302")
+    )
+    for each in (left, just_now, not_ours):
+        each.write_text("{")
+    for each in (left, not_ours):
+        os.utime(each, (0, 0))
+    machine(here.store, clock, folder).witness.remember(replace(memory, line=7))
     assert here.witness.recall("any").line == 7
+    assert set(folder.iterdir()) == {state, just_now, not_ours}
+
+
+def test_two_who_have_one_number_write_two_files(here, tmp_path, monkeypatch):
+    """In two containers, say, that share a folder."""
+    here.opens()
+    memory = here.witness.recall("any")
+    other = StateFile(tmp_path / "here", "relent.db.state")
+    flush = os.fsync
+
+    def in_between(number: int) -> None:
+        monkeypatch.setattr(os, "fsync", flush)
+        other.remember(replace(memory, line=8))
+        flush(number)
+
+    monkeypatch.setattr(os, "fsync", in_between)
+    here.witness.remember(replace(memory, line=700_000_000))
+    assert here.witness.recall("any").line == 700_000_000
+    assert len(list((tmp_path / "here").iterdir())) == 1
 
 
 def _of_a_file(path: Path, clock) -> Machine:

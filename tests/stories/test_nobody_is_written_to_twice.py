@@ -269,6 +269,44 @@ def test_a_human_who_did_not_find_it_has_it_sent_once(store, clock, mailbox, pac
     assert len(mailbox.sent) == 1
 
 
+def test_whatever_is_in_doubt_is_asked_about_some_at_a_time(store, clock, mailbox, pace, monkeypatch):
+    """By its name: nobody reads its texts for that, and whoever writes meanwhile is not held up."""
+    monkeypatch.setattr("engine.recover._AT_ONCE", 2)
+
+    def silence(_):
+        raise NoAnswer("no answer after the last dot")
+
+    mailbox.after_gate = silence
+    for number in range(5):
+        enrolled(store, clock.now(), f"p{number}@nordic.example")
+    outcomes = list(dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=pace))
+    ids = sorted(outcome.draft_id for outcome in outcomes)
+    with store.reading(clock.now()) as ledger:
+        assert ledger.drafts.in_doubt(3) == (5, ids[:3])
+        assert ledger.drafts.doubtful({"another"}, after="", at_most=9) == []
+    mailbox.knows = Trace.FOUND
+    assert recover(store=store, mailbox=mailbox, clock=clock, pace=pace).proven == 5
+    assert recover(store=store, mailbox=mailbox, clock=clock, pace=pace).proven == 0
+
+
+def test_what_is_said_of_an_earlier_try_is_no_proof_of_this_one(store, clock, mailbox, pace, monkeypatch):
+    """While the mailbox was asked, a human had it sent again, and its fate is not known again."""
+    draft_id = _in_doubt(store, mailbox, clock, pace)
+
+    def meanwhile(_):
+        settle_doubt(draft_id, left=False, by="kim", store=store, clock=clock)
+        mailbox.after_gate = silence
+        list(dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=pace))
+        return Trace.ABSENT
+
+    def silence(_):
+        raise NoAnswer("no answer after the last dot")
+
+    monkeypatch.setattr(mailbox, "find", meanwhile)
+    assert recover(store=store, mailbox=mailbox, clock=clock, pace=pace).proven == 0
+    assert [draft["state"] for draft in pending(store, clock.now())] == ["uncertain"]
+
+
 def test_only_the_mailbox_that_carried_a_letter_can_say_that_it_did_not_leave(store, clock, mailbox, pace):
     """Somebody changes the transport while a letter is in doubt: the new one knows nothing of it."""
     _in_doubt(store, mailbox, clock, pace)

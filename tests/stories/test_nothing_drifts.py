@@ -6,15 +6,18 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import delete, insert, select, update
+from sqlalchemy.exc import OperationalError
 
 from engine import reconcile
 from engine.dispatch import dispatch_due
+from engine.errors import NotFound
 from engine.ids import follow_up_label
 from engine.model import Message
 from engine.react import Ignored, react
 from engine.reconcile import look, sweep
 from engine.store.drift import Drift
 from engine.store.tables import draft, enrollment, inbound_event, message, thread_label
+from tests.doubles import MONDAY
 from tests.makers import IDA, SAM, enrolled, label_a_follow_up, open_thread, pending, people, received, reply
 
 OLA = "ola@fjord.example"
@@ -74,6 +77,59 @@ def test_what_the_stories_leave_behind_is_no_drift(store, clock, mailbox, pace, 
 
     assert found(tools) == set()
     assert sweep(**tools).drift == 0
+
+
+# --- what goes wrong on the way ---
+
+
+def _stale(store, change):
+    """Two labels too many."""
+    for name in ("drf_0", "drf_1"):
+        thread_id = open_thread(store, MONDAY)
+        change(insert(thread_label).values(thread_id=thread_id, label=follow_up_label(name)))
+
+
+def test_what_cannot_be_put_right_keeps_nothing_else_from_it(
+    store, clock, tools, change, monkeypatch, caplog
+):
+    _stale(store, change)
+    take_off = reconcile._REPAIRS[Drift.STALE_LABEL]
+
+    def stumbles(found, tools):
+        if found.name == "drf_0":
+            raise NotFound("nobody of that name")
+        return take_off(found, tools)
+
+    monkeypatch.setitem(reconcile._REPAIRS, Drift.STALE_LABEL, stumbles)
+    for _ in range(2):
+        current = sweep(**tools)
+        assert current.over
+    assert {label for _, label in labels(store)} == {follow_up_label("drf_0")}
+    assert (current.drift, sign(store, clock)["stale_label"]) == (1, 1)
+    assert "stays as it is" in caplog.text
+
+
+def test_who_stumbles_on_one_walk_makes_the_others(store, clock, tools, change, monkeypatch, caplog):
+    _stale(store, change)
+
+    def stumbles(after, tools):
+        raise ValueError("what is that?")
+
+    monkeypatch.setitem(reconcile._WALKS, "unmatched", stumbles)
+    current = sweep(**tools)
+    assert current.over
+    assert (current.drift, labels(store)) == (2, set())
+    assert "of unmatched no more is looked at" in caplog.text
+
+
+def test_while_the_database_is_away_nobody_says_that_nothing_drifts(store, clock, tools, monkeypatch):
+    def is_away(after, tools):
+        raise OperationalError("", {}, Exception("gone"))
+
+    monkeypatch.setitem(reconcile._WALKS, "labels", is_away)
+    with pytest.raises(OperationalError):
+        sweep(**tools)
+    assert sign(store, clock) is None
 
 
 # --- labels ---

@@ -307,3 +307,14 @@ def test_nobody_is_limited_for_her(store, clock, flies, working):
         flies()
     enrolled(store, clock.now(), wants=sequence(limits={"per_mailbox": "1/day"}))
     assert people(store, clock.now())[0]["next_send_at"] == clock.now()
+
+
+def test_she_takes_nobodys_turn_where_so_many_letters_a_minute_leave(store, clock, mailbox):
+    one_a_minute = Pace(rate=1, gate_deadline=timedelta(seconds=30))
+    with store.transaction(clock.now(), "a test") as ledger:
+        ledger.threads.open_inbox(CANARYS_READER)
+        enroll(prepare(Prospect(email=CANARYS_READER), canary.sequence()), ledger=ledger)
+    list(dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=one_a_minute))
+    enrolled(store, clock.now())
+    list(dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=one_a_minute))
+    assert [letter.to for letter in mailbox.sent] == ["ida@nordic.example"]

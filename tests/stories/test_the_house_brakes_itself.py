@@ -8,6 +8,7 @@ from threading import Event
 
 import pytest
 
+from engine.canary import Flight, judge
 from engine.dispatch import dispatch_due
 from engine.vigil import SIGN
 from relent.config import Config
@@ -176,6 +177,23 @@ def test_what_was_known_at_the_release_does_not_brake_again(store, clock, post, 
         post(f"evt_{number}", -LATE)
     looks(watch, clock)
     assert brake() is not None
+
+
+def test_what_became_known_under_the_canarys_brake_brakes_when_she_takes_it_off(
+    store, clock, post, watch, brake
+):
+    """She knows how fast an answer is, and nothing of clocks."""
+    limit = timedelta(seconds=20)
+    judge(Flight(cancelled_after=25.0, answered_after=25.0), limit=limit, store=store, clock=clock)
+    for number in range(3):
+        post(f"evt_{number}", -LATE)
+    looks(watch, clock)
+    assert brake().startswith("canary: ")
+    clock.pass_(timedelta(minutes=1))
+    judge(Flight(cancelled_after=0.1, answered_after=0.1), limit=limit, store=store, clock=clock)
+    assert brake() is None
+    looks(watch, clock)
+    assert brake().startswith("watch: ")
 
 
 def test_three_in_a_day_are_not_three_in_an_hour(clock, post, watch, brake):

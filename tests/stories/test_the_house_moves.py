@@ -1,25 +1,30 @@
 """`relent migrate --to`: everything into another database, equal to the last byte; and only one of the two sends."""
 
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, insert, inspect, make_url, select, text
+from sqlalchemy import create_engine, insert, inspect, make_url, select, text, update
+from sqlalchemy.exc import DBAPIError, OperationalError
 from starlette.testclient import TestClient
 
+from engine.brake import stop, suppress
 from engine.dispatch import dispatch_due
 from engine.errors import Busy, Refused, Unavailable
+from engine.keys import Keyring
 from engine.model import Pace
 from engine.moving import move, refuse_what_has_moved, rehearse
 from engine.react import react
 from engine.safe import arrive, resume
-from engine.store import Store, migrate_url, open_store
+from engine.store import Brake, Store, copying, in_words, migrate_url, open_store
+from engine.store import connect as connecting
 from engine.store.connect import connect
-from engine.store.tables import audit, metadata
+from engine.store.lineage import Lineage
+from engine.store.tables import audit, instance, metadata
 from engine.witness import StateFile
 from relent.web import create_app
 from tests.makers import IDA, enrolled, open_thread, pending, people, received, reply, signed
@@ -156,6 +161,62 @@ def test_the_old_one_sends_nothing_and_acknowledges_nothing_any_more(
         refuse_what_has_moved(filled, clock)
 
 
+def _written(store: Store, clock) -> dict[str, Callable[[], object]]:
+    """What a human, or a program, may want to write down."""
+    by = {"by": "kim", "store": store, "clock": clock}
+    return {
+        "suppress": lambda: suppress("eva@eva.example", why="asked for it", **by),
+        "stop": lambda: stop(TOM, **by),
+        "enroll": lambda: enrolled(store, clock.now(), "per@nordic.example"),
+        "key": lambda: Keyring(store=store, clock=clock).make("a key"),
+    }
+
+
+@pytest.mark.parametrize("what", ["suppress", "stop", "enroll", "key"])
+def test_nothing_is_written_down_where_nobody_will_read_it(filled, moves, target, clock, what):
+    """Whoever would be told that it is done would wait in vain."""
+    write = _written(filled, clock)[what]
+    moves(target)
+    before = _everything(filled)
+    with pytest.raises(DBAPIError) as caught:
+        write()
+    assert in_words(caught.value).startswith("everything has moved to ")
+    assert in_words(caught.value).endswith(": name that in database.url")
+    assert _everything(filled) == before
+    with filled.transaction(clock.now(), "kim") as ledger:
+        ledger.lineage.reopen()
+    write()
+
+
+def test_every_table_is_closed_but_those_that_speak_of_the_place(filled, moves, target):
+    moves(target)
+    for table in metadata.sorted_tables:
+        if table.name in OUTSIDE | {"tally"}:
+            continue
+        for change in (table.delete(), table.update().values({table.c[0]: table.c[0]})):
+            with filled.database.connect() as db:
+                if db.execute(select(table).limit(1)).first():
+                    with pytest.raises(DBAPIError):
+                        db.execute(change)
+
+
+def test_who_gets_in_the_way_of_others_tries_again(filled, moves, target, clock, monkeypatch):
+    tried, close = [], Lineage.close
+
+    def once_in_the_way(*given) -> None:
+        tried.append(given)
+        if len(tried) == 1:
+            refusal = Exception("deadlock detected")
+            refusal.sqlstate = "40P01"
+            raise OperationalError("", {}, refusal)
+        close(*given)
+
+    monkeypatch.setattr(Lineage, "close", once_in_the_way)
+    moves(target)
+    assert len(tried) == 2
+    assert _brake(filled, clock).startswith("moved to ")
+
+
 def test_a_state_file_of_the_house_is_at_home_in_both(filled, moves, target, clock, tmp_path):
     """And who moves back again, into a file of the same name, is not taken for a restored backup."""
     witness = StateFile(tmp_path, "relent.db.state")
@@ -185,6 +246,83 @@ def test_a_move_that_breaks_off_leaves_nothing_there_and_everything_here(
     list(dispatch_due(store=filled, mailbox=mailbox, clock=clock, pace=pace))
     assert [letter.to for letter in mailbox.sent[2:]] == [TOM]
     moves(target)
+
+
+def test_a_move_whose_last_word_is_lost_is_a_move(filled, moves, target, clock, mailbox, pace, monkeypatch):
+    """Everything was written down there, and the connection broke before that was said."""
+    copy = copying.copy
+
+    def breaks_at_the_end(*given, **more):
+        copy(*given, **more)
+        raise Unavailable("the server closed the connection")
+
+    monkeypatch.setattr(copying, "copy", breaks_at_the_end)
+    with pytest.raises(
+        Unavailable, match=r"everything is in .*name that in database\.url\. What went wrong: the s"
+    ):
+        moves(target)
+    with pytest.raises(Unavailable, match="everything has moved to"):
+        refuse_what_has_moved(filled, clock)
+    clock.pass_(3 * DAY)
+    assert list(dispatch_due(store=filled, mailbox=mailbox, clock=clock, pace=pace)) == []
+    there = open_store(target)
+    assert len(list(dispatch_due(store=there, mailbox=mailbox, clock=clock, pace=pace))) == 1
+    there.close()
+
+
+def test_while_nobody_knows_whether_it_has_moved_nothing_is_sent(filled, moves, target, clock, monkeypatch):
+    def breaks(*_, **__):
+        raise Unavailable("the network is gone")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(copying, "copy", breaks)
+        broken.setattr(copying, "has_arrived", breaks)
+        with pytest.raises(
+            Unavailable, match=r"cannot be asked, .* run the same command again.*resume --all"
+        ):
+            moves(target)
+    assert _brake(filled, clock).startswith("moved to ")
+    with pytest.raises(Unavailable):
+        refuse_what_has_moved(filled, clock)
+    assert moves(target).braked
+
+
+def test_whoever_is_still_writing_is_waited_for(filled, postgres_url, clock, monkeypatch):
+    """A server may be at its commit when nobody hears it any more."""
+    monkeypatch.setitem(connecting._PATIENCE, "lock_timeout", "100ms")
+    with _new_database(postgres_url) as url, copying.opened(url) as target, target.begin() as writing:
+        connecting.hold_the_plan(writing)
+        with pytest.raises(Unavailable, match="somebody holds what is needed"):
+            copying.has_arrived(filled, target)
+        writing.rollback()
+        assert not copying.has_arrived(filled, target)
+
+
+def test_a_brake_that_was_on_before_a_move_broke_off_is_on_as_it_was(filled, moves, target, clock):
+    begun = clock.now()
+    with filled.transaction(begun, "kim") as ledger:
+        ledger.watch.brake("by hand: for the night")
+    clock.pass_(timedelta(hours=1))
+    with pytest.raises(KeyboardInterrupt):
+        moves(target, progress=_interrupt)
+    with filled.reading(clock.now()) as ledger:
+        assert ledger.watch.braked() == Brake("by hand: for the night", begun)
+        assert ledger.watch.released_at() is None
+
+
+def test_a_brake_that_a_human_puts_on_meanwhile_outlasts_a_move_that_broke_off(filled, moves, target, clock):
+    def stops(_table: str, _rows: int) -> None:
+        with filled.database.begin() as db:
+            db.execute(update(instance).values(braked_why="by hand: kim said relent stop --all"))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        moves(target, progress=stops)
+    assert _brake(filled, clock) == "by hand: kim said relent stop --all"
+
+
+def _interrupt(_table: str, _rows: int) -> None:
+    raise KeyboardInterrupt
 
 
 def test_a_move_that_was_killed_can_be_done_again_or_given_up(filled, moves, target, clock, tmp_path):
@@ -246,6 +384,14 @@ def test_a_brake_moves_along(filled, moves, target, clock):
     there = open_store(target)
     assert _brake(there, clock) == "by hand: for the night"
     there.close()
+
+
+def test_a_password_in_the_query_of_a_url_is_told_to_nobody(filled, postgres_url, moves, clock):
+    with _new_database(postgres_url) as url:
+        moved = moves(f"{url}{'&' if '?' in url else '?'}password=hunter2secret")
+    with filled.reading(clock.now()) as ledger:
+        gone = ledger.lineage.moved()
+    assert "hunter2secret" not in f"{moved.there} {_brake(filled, clock)} {gone}"
 
 
 def test_a_database_that_has_its_tables_and_nothing_else_is_empty(filled, moves, target):

@@ -60,6 +60,7 @@ def folder(tmp_path: Path, database_url: str, mail_server: SmtpServer) -> Folder
                 "password": secrets.token_urlsafe(12),
             },
         },
+        "redis": {"url": f"redis://relent:{secrets.token_urlsafe(12)}@127.0.0.1:1/0"},  # nobody answers there
         "log": {"level": "debug"},
     }
     (folder.path / "config.yaml").write_text(json.dumps(config))
