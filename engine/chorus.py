@@ -156,6 +156,8 @@ class _Facts:
                 people=people,
             )
         )
+        if not found.listened:
+            ledger.outbox.nobody_listens()
         self._known = found.known
         self._talks = {each.id: each for each in found.talks}
         self._lives = {each.id: each for each in found.lives}

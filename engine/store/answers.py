@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, cached_property
 from itertools import chain
 from json.encoder import encode_basestring_ascii
 from typing import Any, TypeVar
@@ -92,6 +92,7 @@ class Found:
     """What is known of all of them."""
 
     known: set[str]  #: events heard before, letters that are known here, senders that are ours
+    listened: bool  #: somebody elsewhere wants to be told what happens here
     versions: list[str]  #: of every sequence that anybody was ever in
     talks: list[Talk]
     lives: list[Life]  #: but for those that somebody else is moving
@@ -165,7 +166,12 @@ _KNOWN = _Sentence(
     UNION ALL SELECT id FROM inbox WHERE id {in}""",
     "name",
 )
-_VERSIONS = _Sentence("SELECT id FROM sequence_version", "id")
+_BESIDES = _Sentence(
+    """SELECT 'version', id FROM sequence_version
+    UNION ALL SELECT 'listener', '' WHERE EXISTS (SELECT 1 FROM webhook WHERE deleted_at IS NULL AND enabled)""",
+    "kind",
+    "name",
+)
 _COLLEAGUES = _Sentence(
     """SELECT id, company FROM enrollment
     WHERE company {in} AND version {in} AND (state = 'active' OR state = 'paused')""",
@@ -284,6 +290,7 @@ class Answers:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._dialect = desk.db.dialect.name
+        self._notes: list[tuple[Any, ...]] = []  #: for the log
         self._expected: list[tuple[Any, int]] = []  #: what was said, and how many it must have moved
 
     # --- what they are about ---
@@ -300,7 +307,7 @@ class Answers:
                 _KNOWN, SOURCE, asked.events, asked.inboxes, asked.letters, asked.inboxes, asked.letters,
                 asked.letters, asked.people,
             )  # fmt: skip
-            versions = self._ask(_VERSIONS)
+            besides = self._ask(_BESIDES)
             everywhere = self._ask(_WHOSE, asked.threads, asked.people) if self._shares_rows else None
             talking = self._ask(_TALKS, asked.threads, asked.people)
         talks = _not_busy([_talk(row) for row in self._found(talking)], self._found(everywhere))
@@ -314,9 +321,11 @@ class Answers:
             drafts = self._ask(_WAITING, enrolled, threads)
             labels = self._ask(_LABELS, threads)
         waiting = [Waiting(*row) for row in self._found(drafts)]
+        told = self._found(besides)
         return Found(
             known={row[0] for row in self._found(known)},
-            versions=[row[0] for row in self._found(versions)],
+            versions=[name for kind, name in told if kind == "version"],
+            listened=any(kind == "listener" for kind, _ in told),
             talks=talks,
             lives=[Life(*row) for row in self._found(lives)],
             waiting=waiting,
@@ -381,6 +390,7 @@ class Answers:
         """Said one after the other, and answered at the end. Raises Crossed when somebody else was faster."""
         with self._in_one_breath():
             yield
+            self._write(_AUDIT, self._notes)
         if any(said.rowcount != number for said, number in self._expected):
             raise Crossed
 
@@ -397,15 +407,13 @@ class Answers:
         """On SQLite nobody else writes while we do."""
         return self._dialect == "postgresql"
 
-    @property
+    @cached_property
     def _driver(self) -> Any:
         return self._desk.db.connection.driver_connection
 
     def _note(self, what: str, about: Iterable[tuple[str | None, str | None]], why: str) -> None:
         at, by = _ms(self._desk.now), self._desk.by
-        self._write(
-            _AUDIT, [(at, by, what, draft_id, enrollment_id, why) for draft_id, enrollment_id in about]
-        )
+        self._notes += [(at, by, what, draft_id, enrollment_id, why) for draft_id, enrollment_id in about]
 
     def _move(self, sentence: _Sentence, number: int, *values: Any) -> None:
         if number:
