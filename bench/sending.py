@@ -30,6 +30,7 @@ from relent.assemble import assemble
 from relent.config import Config, Database, Dispatch, Mailbox, Smtp, Webhooks
 from relent.first_day import new_secret
 from relent.logs import set_up_logs
+from relent.stay import settle_in
 from relent.worker import Worker
 
 _SENDER = "sam@acme.example"
@@ -196,6 +197,7 @@ def _work(url: str, port: int, lines: int | None, ready: Any, told: Any) -> None
         set_up_logs()
         house = assemble(_config(url, port, lines))
         worker = Worker(house)
+        settle_in()
         ready.wait(_PATIENCE)
         begun, cpu = time.monotonic(), time.process_time()
         worker.tick()
