@@ -214,7 +214,8 @@ def _sqlite(url: str) -> Engine:
             "synchronous=FULL",  # with NORMAL a power loss may undo an acknowledged cancel
             "foreign_keys=ON",
             "wal_autocheckpoint=8000",
-            "cache_size=-8000",
+            "cache_size=-2000",  # of each connection, also of those that rest; what is unwritten may take more
+            "cache_spill=2500",
         ):
             dbapi.execute(f"PRAGMA {pragma}").close()
         file.found()
