@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, Protocol
 
 log = logging.getLogger("relent.witness")
@@ -82,9 +83,13 @@ class StateFile:
 
     def trouble(self) -> str | None:
         """Why it cannot be written, in words."""
-        if not self._folder.is_dir():
+        try:
+            TemporaryFile(dir=self._folder).close()
+        except (FileNotFoundError, NotADirectoryError):
             return f"there is no folder {self._folder}"
-        return None if os.access(self._folder, os.W_OK | os.X_OK) else f"{self._folder} may not be written"
+        except OSError as error:  # of rights, or of a disk that is full or mounted for reading alone
+            return f"{self._folder} may not be written: {error.strerror}"
+        return None
 
     def recall(self, house: str, boot: str | None = None) -> Memory | None:
         """A file that cannot be read is as good as none."""

@@ -2,8 +2,10 @@
 
 import base64
 import json
+import threading
 from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Sequence as Many
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -142,3 +144,18 @@ def signed(
         "content-type": "application/json",
     }
     return {"content": content, "headers": headers}
+
+
+@dataclass(eq=False)
+class Ticket:
+    """Somebody who waits until what they said is written down."""
+
+    heard: Any = None
+    told: threading.Event = field(default_factory=threading.Event)
+
+
+def tell(safe: Many[tuple[Ticket, Any]]) -> None:
+    """What a scribe says of them."""
+    for ticket, heard in safe:
+        ticket.heard = heard
+        ticket.told.set()

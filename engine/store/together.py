@@ -49,7 +49,7 @@ class Together:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._alone = store.database.dialect.name != "sqlite"
+        self._alone = store.waits_for_rows
         self._waiting: deque[_Deed] = deque()
         self._writing = Lock()
 

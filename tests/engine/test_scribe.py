@@ -8,25 +8,14 @@ from engine import scribe as scribe_room
 from engine.chorus import Said
 from engine.errors import Overwhelmed
 from engine.scribe import Scribe
+from tests.makers import Ticket, tell
 
 SAID = Said(event=None, raw=b"yes")
 
 
-class _Ticket:
-    def __init__(self):
-        self.heard = None
-        self.told = threading.Event()
-
-
-def _tell(safe):
-    for ticket, heard in safe:
-        ticket.heard = heard
-        ticket.told.set()
-
-
 @pytest.fixture
 def scribe(clock):
-    scribe = Scribe(store=None, clock=clock, tell=_tell)
+    scribe = Scribe(store=None, clock=clock, tell=tell)
     yield scribe
     scribe.close()
 
@@ -39,7 +28,7 @@ def hearing(monkeypatch):
 
 
 def _said(scribe, said=SAID):
-    ticket = _Ticket()
+    ticket = Ticket()
     scribe.write(said, ticket)
     return ticket
 
@@ -99,7 +88,7 @@ def test_a_mistake_in_telling_takes_nobody_else_with_it(scribe, monkeypatch, cap
 
 
 def test_when_it_is_over_nobody_is_taken_in(clock):
-    scribe = Scribe(store=None, clock=clock, tell=_tell)
+    scribe = Scribe(store=None, clock=clock, tell=tell)
     last = _said(scribe)
     scribe.close()
     assert last.told.is_set()

@@ -50,12 +50,9 @@ class Nursery:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        assert self._process.stdin
-        assert self._process.stdout
-        self._process.stdin.close()
-        self._process.wait(60)
-        self._process.stdout.close()
+    def __exit__(self, *error: Any) -> None:
+        """It ends when it hears no more."""
+        self._process.__exit__(*error)
 
 
 def _read_the_code() -> None:

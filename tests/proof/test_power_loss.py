@@ -43,8 +43,7 @@ from tests.makers import received, sequence, signed
 from tests.relent.processes import Folder
 
 pytestmark = pytest.mark.skipif(
-    sys.platform != "linux",
-    reason="only on Linux can a library stand before the calls of a program like this",
+    sys.platform != "linux", reason="only Linux lets a library stand before fsync"
 )
 
 PEOPLE = 240

@@ -4,9 +4,11 @@ import json
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -23,6 +25,7 @@ from tests.backups import Backup, cloned
 from tests.makers import IDA, enrolled, pending, people, reply, sequence
 
 DAY = timedelta(days=1)
+_NOBODY = 65534
 
 
 @dataclass
@@ -312,12 +315,31 @@ def test_whoever_cannot_write_the_state_file_is_told_so_and_works_on(store, cloc
     assert "database.state" in caplog.text
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_may_not_be_written_is_told_before_it_is_relied_on(tmp_path):
-    assert StateFile(tmp_path, "relent.db.state").trouble() is None
-    assert "there is no folder" in StateFile(tmp_path / "not there", "relent.db.state").trouble()
-    tmp_path.chmod(0o500)
-    assert "may not be written" in StateFile(tmp_path, "relent.db.state").trouble()
+@contextmanager
+def _as_an_ordinary_user():
+    """Root may write everywhere."""
+    was = os.geteuid()
+    if was == 0:
+        os.seteuid(_NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(was)
+
+
+def test_a_folder_that_may_not_be_written_is_told_before_it_is_relied_on():
+    with TemporaryDirectory() as name:  # where every user may look, unlike what pytest makes
+        folder = Path(name)
+        file = StateFile(folder, "relent.db.state")
+        folder.chmod(0o777)
+        with _as_an_ordinary_user():
+            assert file.trouble() is None
+            assert "there is no folder" in StateFile(folder / "not there", "relent.db.state").trouble()
+        folder.chmod(0o555)
+        with _as_an_ordinary_user():
+            assert "may not be written" in file.trouble()
+        assert list(folder.iterdir()) == []
+        folder.chmod(0o700)
 
 
 # --- what a human says ---

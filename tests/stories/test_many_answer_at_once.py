@@ -22,7 +22,7 @@ from engine.react import Hearing, Ignored, Stopped, react
 from engine.scribe import Scribe
 from engine.store.tables import draft, draft_label, metadata
 from engine.subscribers import Subscription, subscribe
-from tests.makers import SAM, enrolled, label_a_follow_up, open_thread, sequence
+from tests.makers import SAM, Ticket, enrolled, label_a_follow_up, open_thread, sequence, tell
 
 HOUR = timedelta(hours=1)
 
@@ -382,23 +382,9 @@ def test_who_stands_still_with_somebodys_draft_in_hand_holds_up_nobody_else(worl
     assert _cancelled(world) == 3
 
 
-class _Ticket:
-    """Somebody who waits."""
-
-    def __init__(self):
-        self.heard = None
-        self.told = threading.Event()
-
-
-def _tell(safe):
-    for ticket, heard in safe:
-        ticket.heard = heard
-        ticket.told.set()
-
-
 @pytest.fixture
 def scribe(store, clock):
-    scribe = Scribe(store=store, clock=clock, tell=_tell)
+    scribe = Scribe(store=store, clock=clock, tell=tell)
     yield scribe
     scribe.close()
 
@@ -413,7 +399,7 @@ def test_whoever_comes_while_others_are_written_down_shares_the_next_commit(worl
         return usual(batch, **more)
 
     monkeypatch.setattr(scribe_room, "hear_together", counted)
-    tickets = [_Ticket() for _ in said]
+    tickets = [Ticket() for _ in said]
     for each, ticket in zip(said, tickets, strict=True):
         scribe.write(each, ticket)
     for ticket in tickets:
@@ -427,7 +413,7 @@ def test_whoever_comes_while_others_are_written_down_shares_the_next_commit(worl
 
 def test_a_thousand_times_the_same_from_all_sides_is_one_effect(world, scribe):
     said = _plain(world, 1)[0]
-    tickets = [_Ticket() for _ in range(200)]
+    tickets = [Ticket() for _ in range(200)]
     sides = [
         threading.Thread(
             target=lambda mine: [scribe.write(said, each) for each in mine], args=(tickets[n::8],)
@@ -457,7 +443,7 @@ def test_a_full_queue_says_so_at_once(world, scribe, monkeypatch):
 
     monkeypatch.setattr(scribe_room, "hear_together", slow)
     said = _plain(world, 5)
-    tickets = [_Ticket() for _ in said]
+    tickets = [Ticket() for _ in said]
     scribe.write(said[0], tickets[0])
     assert held.wait(10)
     for each, ticket in zip(said[1:4], tickets[1:4], strict=True):
@@ -473,8 +459,8 @@ def test_a_full_queue_says_so_at_once(world, scribe, monkeypatch):
 
 def test_whoever_was_heard_is_written_down_though_the_server_ends(world, store, clock):
     said = _plain(world, 10)
-    leaving = Scribe(store=store, clock=clock, tell=_tell)
-    tickets = [_Ticket() for _ in said]
+    leaving = Scribe(store=store, clock=clock, tell=tell)
+    tickets = [Ticket() for _ in said]
     for each, ticket in zip(said, tickets, strict=True):
         leaving.write(each, ticket)
     leaving.close()
