@@ -5,7 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
-from bench import figures, language, mailbox, memory, pending, sending, webhook
+from bench import figures, language, mailbox, memory, pages, pending, sending, webhook
 from bench.databases import Servers
 from relent.logs import set_up_logs
 
@@ -16,6 +16,7 @@ _BENCHES = {
     "memory": memory,
     "language": language,
     "mailbox": mailbox,
+    "pages": pages,
 }
 
 

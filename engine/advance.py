@@ -5,19 +5,23 @@ Every story that can bring a next step calls this inside its own transaction.
 
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
+from typing import Any
 
 from engine.compose import reply_subject
 from engine.errors import Refused
 from engine.ids import follow_up_label, message_id, new_id
 from engine.model import Attachment, Draft, Enrollment, Thread, content_sha
-from engine.plan import Errand, NothingLeft, Plan, Planned, Waiting, plan
+from engine.oddity import alike, oddities, rank
+from engine.plan import Errand, NothingLeft, Plan, Planned, Waiting, calendar_of, plan
 from engine.sequence import Sequence
 from engine.states import DraftState, HoldReason
 from engine.store import Forecast, Ledger
 from engine.winner import Score, winner
+from engine.wording import way_of
 
 #: The labels that make an answer a good one.
-_POSITIVE = ("interested", "positive")
+#: The labels of an answer that count as a good one.
+POSITIVE = ("interested", "positive")
 
 
 def advance(
@@ -79,7 +83,7 @@ def winners_of(sequence: Sequence, ledger: Ledger) -> dict[str, str]:
     found = {}
     for step in sequence.every_step():
         if step.winner and step.variants:
-            labels = _POSITIVE if step.winner.by == "positive_reply" else None
+            labels = POSITIVE if step.winner.by == "positive_reply" else None
             scores = {
                 score.variant: score for score in ledger.enrollments.scores(sequence.name, step.id, labels)
             }
@@ -124,8 +128,23 @@ def draft_of(
     )
     sha = content_sha(draft)
     if planned.held:
-        return replace(draft, content_sha=sha)
+        return replace(draft, content_sha=sha, **_for_review(draft, enrollment, sequence, ledger))
     return replace(draft, content_sha=sha, approved_sha=sha, approved_by="the sequence")
+
+
+def _for_review(draft: Draft, enrollment: Enrollment, sequence: Sequence, ledger: Ledger) -> dict[str, Any]:
+    """What helps whoever looks at it, and how long it waits for them."""
+    way = way_of(draft.step, draft.variant, sequence)
+    template = (way.body or way.html) if way else None
+    known = {**sequence.defaults, **enrollment.variables}
+    found = oddities(draft.text, draft.to, template=template, known=known)
+    expires = sequence.approval.expires
+    return {
+        "oddities": found,
+        "rank": rank(found),
+        "alike": alike(sequence.version, draft.step, draft.variant),
+        "yes_by": calendar_of(sequence, enrollment.variables).add(expires, ledger.now) if expires else None,
+    }
 
 
 def _create(

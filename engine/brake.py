@@ -44,6 +44,15 @@ def stop(email: str, *, by: str, store: Store, clock: Clock) -> Receipt:
         return _receipt(called_back, ledger.now)
 
 
+def stop_enrollment(enrollment_id: str, *, by: str, store: Store, clock: Clock) -> Receipt:
+    """The same in this one sequence; in others they go on."""
+    with store.transaction(clock.now(), by) as ledger:
+        if (life := ledger.enrollments.some([enrollment_id]).get(enrollment_id)) is None:
+            raise NotFound(f"there is no enrollment {enrollment_id}")
+        called_back = ledger.call_back(Reach(threads=(life.thread_id,)), StopReason.BY_HAND)
+        return _receipt(called_back, ledger.now)
+
+
 def stop_everything(*, by: str, store: Store, clock: Clock, gate_deadline: timedelta) -> Receipt:
     """Nothing leaves this house until somebody releases the brake. Nothing is cancelled either."""
     begun = monotonic()

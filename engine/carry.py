@@ -98,7 +98,7 @@ class Batch:
     def window(self, draft: Draft, now: datetime) -> Full | None:
         """Where room is kept, only the hours can have come to their end."""
         found = self.around.whose(draft)
-        return window_closed(*found, now) if found else None
+        return window_closed(draft, *found, now) if found else None
 
 
 @dataclass(slots=True, eq=False)

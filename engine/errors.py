@@ -7,6 +7,7 @@ RelentError
 ├─ NotFound                nobody of that name lives here
 ├─ Refused                 the rules say no
 │  ├─ StillSending         stopped, but one letter is in the air and its fate is not known yet
+│  ├─ Stale                it is not what was looked at any more
 │  ├─ Busy                 somebody else is just doing it, or did something else under the same name
 │  ├─ Invalid              what was asked for cannot be read, and where
 │  ├─ Unprocessable        read, and there is no way to do it
@@ -67,6 +68,16 @@ class StillSending(Refused):
 
 class Busy(Refused):
     """Somebody else is just doing that. Ask again soon."""
+
+
+class Stale(Refused):
+    """It is not what you looked at any more."""
+
+    def __init__(self, message: str | None = None, **changed: str | None) -> None:
+        super().__init__(message)
+        self.changed = {
+            name: value for name, value in changed.items() if value is not None
+        }  #: what is so now
 
 
 @dataclass(frozen=True, slots=True)

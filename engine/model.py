@@ -111,6 +111,13 @@ class Draft:
     content_sha: str
     approved_sha: str | None = None
     approved_by: str | None = None
+    approved_head: int | None = None  #: where its conversation stood at a human's yes; a rule's yes has none
+    approved_until: datetime | None = None  #: a human's yes grows old
+    hour_by: str | None = None  #: who chose its hour; None: the rules did
+    yes_by: datetime | None = None  #: how long it waits for a human's yes
+    oddities: tuple[str, ...] = ()  #: what a reviewer should look at twice
+    rank: int = 0  #: the odder, the lower: the review begins there
+    alike: str | None = None  #: letters of one way to say one step have the same; None: this one was reworded
     held_until: datetime | None = None
     claim_token: str | None = None
     claim_owner: str | None = None

@@ -346,6 +346,8 @@ class _Walk:
     def _pass_mail(self, step: Step, waits: tuple[Wait, ...], over: datetime | None) -> None:
         if step.id in self.said:
             self._from(step.id, self.said[step.id])
+        elif step.id in self.done:  # a human passed it over: the wait for the next is counted from then
+            self._from(step.id, self.done[step.id].at)
         else:
             self._not_yet(step, waits, over)
 

@@ -17,14 +17,24 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from engine import owner
 from engine.carry import Hands, carry
-from engine.errors import Busy, NotFound, Rejected, Unprocessable
-from engine.model import Draft, Pace
+from engine.errors import Busy, Invalid, Issue, NotFound, Rejected, Unprocessable
+from engine.model import Draft, Pace, content_sha
 from engine.ready import rejected, unwanted
 from engine.seams import Clock, Mailbox
 from engine.settle import CalledOff, GaveUp, Outcome
-from engine.states import REWORDABLE, DraftState
+from engine.states import REWORDABLE, DraftState, HoldReason
 from engine.store import Ledger, Store
-from engine.wish import Author, Wish, approved, conversations_of, draft_of, placed, referred_to, still_here
+from engine.wish import (
+    NEEDS_REVIEW,
+    Author,
+    Wish,
+    approved,
+    conversations_of,
+    draft_of,
+    placed,
+    referred_to,
+    still_here,
+)
 
 log = logging.getLogger("relent.post")
 
@@ -33,6 +43,9 @@ Lend = Callable[[], AbstractContextManager[Mailbox | None]]
 
 #: It does not leave, unless somebody says so once more.
 _STAYS = frozenset({DraftState.WRITTEN, DraftState.HELD, DraftState.FAILED, DraftState.CANCELLED})
+
+#: Held for these, it waits for a human's yes, and its author's is none.
+_FOR_A_HUMAN = frozenset({HoldReason.APPROVAL, HoldReason.REJECTED, HoldReason.EXPIRED})
 
 #: What a refusal begins with, when it is the inbox that is closed.
 PAUSED = "inbox_paused"
@@ -84,6 +97,8 @@ def post(wish: Wish, *, key: Key | None, by: Author, counter: Counter) -> Posted
         with counter.store.transaction(counter.clock.now(), by.id) as ledger:
             if known := _asked_before(key, ledger):
                 return _as_before(known)
+            if NEEDS_REVIEW in wish.labels:
+                raise Invalid(Issue(("labels",), f"what is {NEEDS_REVIEW} is no letter yet: make it a draft"))
             draft = draft_of(wish, by=by, ledger=ledger)
             _sendable(draft, ledger)
             born = _claimed(draft, counter.pace, ledger)
@@ -121,6 +136,7 @@ def take(
                 labels=tuple(each for each in labels if each not in remove_labels),
             )
             _sendable(wanted, ledger)
+            _unreviewed(draft, wanted)
             taken = _take(draft, approved(wanted, by), by, counter.pace, ledger)
             _reserve(key, taken, ledger)
     except _AskedBefore:
@@ -139,6 +155,15 @@ def _sendable(draft: Draft, ledger: Ledger) -> None:
         raise Rejected(f"{draft.inbox_id} is paused: nothing leaves it", PAUSED)
     if found := unwanted(draft.inbox_id, draft.everybody, ledger):
         raise Rejected(rejected(found))
+
+
+def _unreviewed(draft: Draft, wanted: Draft) -> None:
+    """What waits for a human's yes does not leave by its author's word. Raises Busy."""
+    asked = draft.state == DraftState.HELD and draft.outcome in _FOR_A_HUMAN
+    if (asked or NEEDS_REVIEW in wanted.labels) and draft.approved_sha != content_sha(wanted):
+        raise Busy(
+            f"{draft.id} waits for a human's yes: /v1/drafts/{draft.id}, the dashboard, or relent approve"
+        )
 
 
 def _claimed(draft: Draft, pace: Pace, ledger: Ledger) -> Draft:

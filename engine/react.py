@@ -14,7 +14,7 @@ from engine.advance import advance, look_ahead
 from engine.brake import pause_what_fails
 from engine.companies import company
 from engine.errors import StillSending
-from engine.events import AutoReply, Bounce, Complaint, Event, Incoming
+from engine.events import AutoReply, Bounce, Complaint, Event, Incoming, Reply
 from engine.model import Draft, Enrollment, Message, Pace, Thread
 from engine.plan import Planned, calendar_of
 from engine.seams import Clock
@@ -85,7 +85,18 @@ def hear_and_keep(event: Event, raw: bytes, ledger: Ledger) -> Hearing:
     if heard.home and isinstance(event, Incoming):
         ledger.threads.lock([heard.home])
         ledger.threads.keep(as_message(event, heard.home, ledger.now))
+    settle_yeses(heard, event, ledger)
     return heard
+
+
+def settle_yeses(heard: "Hearing", event: Event, ledger: Ledger) -> None:
+    """A letter came in and stopped nothing. A human's yes was said before it; unless a machine wrote it, and nobody."""
+    if heard.home is None or isinstance(heard.reaction, Stopped):
+        return
+    if isinstance(event, AutoReply):
+        ledger.drafts.follow(heard.home)
+    elif isinstance(event, Reply | Bounce):
+        ledger.drafts.void_in([heard.home])
 
 
 def hear(event: Event, raw: bytes, ledger: Ledger) -> Hearing:

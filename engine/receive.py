@@ -11,7 +11,15 @@ from engine.errors import StillSending
 from engine.events import Event
 from engine.ids import new_id
 from engine.model import Attachment, Enclosure, Hidden, Message, Pace, Thread
-from engine.react import Hearing, Ignored, Reaction, hear, in_a_word, wait_for_what_is_in_the_air
+from engine.react import (
+    Hearing,
+    Ignored,
+    Reaction,
+    hear,
+    in_a_word,
+    settle_yeses,
+    wait_for_what_is_in_the_air,
+)
 from engine.seams import Clock
 from engine.store import Ledger, Store
 from engine.store.arrivals import Arrival
@@ -174,6 +182,8 @@ def _take_in(arrived: Arrived, read: Read, ledger: Ledger) -> Hearing:
     heard = hear(event, raw, ledger) if event else _nothing("changes nothing")
     if ledger.threads.letter(arrived.inbox_id, arrived.message_id) is None:  # a twin is over by now
         _keep(message, None if known else thread, kind, arrived.event_id, ledger)
+    if event:
+        settle_yeses(heard, event, ledger)
     return heard
 
 

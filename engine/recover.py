@@ -50,7 +50,8 @@ def _recover(*, store: Store, mailbox: Mailbox, clock: Clock, pace: Pace) -> Rec
         going = ledger.watch.braked() is None  # else nothing leaves anyway, and perhaps the clock is wrong
         woken = ledger.drafts.wake() if going else ()
         late = ledger.drafts.hold_late(pace.max_lateness) if going else ()
-        for kind, rows in {"draft.uncertain": doubted, "draft.held": late}.items():
+        void = ledger.drafts.void_old()
+        for kind, rows in {"draft.uncertain": doubted, "draft.held": [*late, *void]}.items():
             _tell(kind, rows, ledger)
     proven = sum(_proves(each, store, mailbox, clock) for each in _doubtful(store, mailbox, clock))
     return Recovered(freed=len(freed), doubted=len(doubted), woken=len(woken), late=len(late), proven=proven)

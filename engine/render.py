@@ -346,6 +346,11 @@ def gaps(template: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=1024)
+def used(template: str) -> tuple[str, ...]:
+    """The variables that a template speaks of, also those that it can do without. Raises TemplateMistake."""
+    return _template(template)[1]
+
+
 def names_in(condition: str) -> tuple[str, ...]:
     """The variables that a condition is about, unless it says what to do without them. Raises TemplateMistake."""
     return tuple(dict.fromkeys(_needed(_read_condition(condition))))

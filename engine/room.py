@@ -21,7 +21,7 @@ def no_room(draft: Draft, ledger: Ledger, *, in_turn: bool = False) -> Full | No
     if found is None:
         return None
     enrollment, sequence = found
-    if full := window_closed(enrollment, sequence, ledger.now):
+    if full := window_closed(draft, enrollment, sequence, ledger.now):
         return full
     place = place_of_draft(draft, sequence)
     if in_turn:
@@ -30,7 +30,10 @@ def no_room(draft: Draft, ledger: Ledger, *, in_turn: bool = False) -> Full | No
     return room_now(ledger.now, place, sequence=sequence, sent=left, waiting=waiting)
 
 
-def window_closed(enrollment: Enrollment, sequence: Sequence, now: datetime) -> Full | None:
+def window_closed(draft: Draft, enrollment: Enrollment, sequence: Sequence, now: datetime) -> Full | None:
+    """To an hour that a human chose no window is closed."""
+    if draft.hour_by is not None:
+        return None
     opens = calendar_of(sequence, enrollment.variables).next_open(now)
     return Full(opens.reason, opens.at) if opens.reason else None
 

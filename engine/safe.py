@@ -220,6 +220,8 @@ def _gone(ledger: Ledger) -> Doubt | None:
 
 
 def _hold_everything(doubt: Doubt, ledger: Ledger) -> None:
+    if ledger.lineage.doubt() is None:
+        ledger.members.end_everything()
     ledger.lineage.note_doubt(doubt)
     ledger.watch.brake(f"{RESTORED}: {doubt.why}", firmly=True)
     _hold_back(doubt.why, ledger)

@@ -177,8 +177,10 @@ def called_off(draft: Draft, letter: Letter, wait: timedelta, *, ledger: Ledger)
     if current and current.claim_token == draft.claim_token and current.state == DraftState.CLAIMED:
         if closed := why_closed(draft.inbox_id, ledger):
             return shut_in(draft, closed, ledger=ledger)
-        if current.approved_sha != current.content_sha:
-            return _held(draft, HoldReason.CHANGED, ledger)
+        if why := _why_void(current, ledger):
+            ledger.drafts.take_back_the_yes(current, send_at=current.send_at, why=why)
+            _tell(draft, "draft.held", ledger, reason=str(HoldReason.CHANGED))
+            return CalledOff(draft.id, f"{HoldReason.CHANGED}: {why}")
     if brake := ledger.watch.braked():  # it keeps its hour, and its patience
         if ledger.drafts.put_back(draft, send_at=draft.send_at, why=brake.why, failed=False):
             return Postponed(draft.id, brake.why)
@@ -192,6 +194,17 @@ def called_off(draft: Draft, letter: Letter, wait: timedelta, *, ledger: Ledger)
     if ledger.drafts.put_back(draft, send_at=ledger.now + wait, why=why):
         return Postponed(draft.id, why)
     return _ended_meanwhile(draft, ledger)
+
+
+def _why_void(draft: Draft, ledger: Ledger) -> str | None:
+    """What has become of the yes; None: it holds."""
+    if draft.approved_sha != draft.content_sha:
+        return "it is not what was approved"
+    if draft.approved_head not in (None, ledger.drafts.head(draft.thread_id)):
+        return "somebody has written in its conversation since it was approved"
+    if draft.approved_until is not None and draft.approved_until <= ledger.now:
+        return "the yes is too old"
+    return None
 
 
 def _not_to_them(draft: Draft, found: Mapping[str, str], ledger: Ledger) -> Outcome:

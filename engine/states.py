@@ -50,6 +50,8 @@ class HoldReason(StrEnum):
     CHANGED = "changed"  #: no longer what was approved
     ANSWERED = "answered"  #: somebody has answered since it was written
     RESTORED = "restored"  #: the database was restored or copied: it may have left already
+    REJECTED = "rejected"  #: a human said no: it is reworded, or it never leaves
+    EXPIRED = "expired"  #: nobody said yes in time; it needs a yes all the same
     INBOX_PAUSED = "inbox_paused"  #: somebody has paused the inbox that it leaves from
 
 
@@ -77,6 +79,7 @@ _D = DraftState
 _E = EnrollmentState
 
 APPROVE = _move("approve", _D.HELD, to=_D.SCHEDULED)
+SUBMIT = _move("submit", _D.WRITTEN, _D.HELD, _D.SCHEDULED, _D.FAILED, to=_D.HELD)
 WAKE = _move("wake", _D.HELD, to=_D.SCHEDULED)
 SCHEDULE = _move("schedule", _D.WRITTEN, _D.FAILED, to=_D.SCHEDULED)
 UNSCHEDULE = _move("unschedule", _D.HELD, _D.SCHEDULED, _D.FAILED, to=_D.WRITTEN)
@@ -100,6 +103,7 @@ DRAFT_MOVES = _table(
         SCHEDULE,
         UNSCHEDULE,
         TAKE,
+        SUBMIT,
         APPROVE,
         WAKE,
         REDATE,

@@ -43,6 +43,8 @@ _BY_ITSELF = "nothing: it goes on by itself"
 #: Our own words for why something is held or stopped.
 _MEANS: dict[str, str] = {
     HoldReason.APPROVAL: "a human has to say yes",
+    HoldReason.REJECTED: "a human said no to it as it is",
+    HoldReason.EXPIRED: "nobody said yes to it in time",
     HoldReason.CHANGED: "it is not what a human said yes to any more",
     HoldReason.LATE: "its hour passed too long ago",
     HoldReason.RESTORED: "the database was restored or copied, and it may have left already",

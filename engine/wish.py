@@ -10,11 +10,14 @@ from engine.compose import forward_subject, reply_subject
 from engine.errors import Busy, Forbidden, Invalid, Issue, NotFound, Unprocessable
 from engine.ids import message_id, new_id
 from engine.model import NEVER, Attachment, Draft, DraftKind, Enclosure, Message, Thread, content_sha
-from engine.states import DraftState
+from engine.oddity import oddities, rank
+from engine.states import DraftState, HoldReason
 from engine.store import Ledger
 from engine.store.letters import Sieve
 
 MOST_READERS, MOST_FILES = 50, 100
+#: Whoever gives a draft this label wants a human's yes before it leaves, whatever their own word is worth.
+NEEDS_REVIEW = "needs-review"
 #: A clock that is a little late is no mistake; a moment long past is one, and mail cannot be called back.
 _JUST_NOW = timedelta(minutes=1)
 
@@ -77,8 +80,9 @@ def draft_of(wish: Wish, *, by: Author, ledger: Ledger) -> Draft:
         thread_id=thread_id,
         enrollment_id=None,
         step="",
-        state=DraftState.SCHEDULED if wish.send_at else DraftState.WRITTEN,
-        send_at=hour(wish.send_at, ledger.now) if wish.send_at else NEVER,
+        state=_first_state(wish),
+        send_at=_first_hour(wish, ledger.now),
+        outcome=HoldReason.APPROVAL if NEEDS_REVIEW in wish.labels else None,
         to=to[0] if to else "",
         also_to=to[1:],
         cc=cc,
@@ -101,7 +105,35 @@ def draft_of(wish: Wish, *, by: Author, ledger: Ledger) -> Draft:
         content_sha="",
     )
     check_readers(draft)
-    return approved(draft, by)
+    return for_review(draft) if NEEDS_REVIEW in draft.labels else approved(draft, by)
+
+
+def _first_state(wish: Wish) -> DraftState:
+    if NEEDS_REVIEW in wish.labels:
+        return DraftState.HELD
+    return DraftState.SCHEDULED if wish.send_at else DraftState.WRITTEN
+
+
+def _first_hour(wish: Wish, now: datetime) -> datetime:
+    """Without an hour it leaves as soon as somebody has said yes, if that is what is waited for."""
+    if wish.send_at:
+        return hour(wish.send_at, now)
+    return now if NEEDS_REVIEW in wish.labels else NEVER
+
+
+def for_review(draft: Draft) -> Draft:
+    """With nobody's yes, and what a reviewer should look at twice."""
+    found = tuple(each for reader in draft.everybody[:1] or ("",) for each in oddities(draft.text, reader))
+    return replace(
+        draft,
+        content_sha=content_sha(draft),
+        approved_sha=None,
+        approved_by=None,
+        approved_head=None,
+        approved_until=None,
+        oddities=found,
+        rank=rank(found),
+    )
 
 
 def approved(draft: Draft, by: Author) -> Draft:
@@ -238,7 +270,7 @@ def _check(wish: Wish, by: Author) -> None:
         raise Invalid(Issue(("forward_of",), "a letter answers one message or passes one on, not both"))
     if wish.reply_all and any(each is not None for each in (wish.to, wish.cc, wish.bcc)):
         raise Invalid(Issue(("reply_all",), "a reply to all goes to all: leave out to, cc and bcc"))
-    if wish.send_at is not None:
+    if wish.send_at is not None and NEEDS_REVIEW not in wish.labels:
         may_schedule(by)
 
 

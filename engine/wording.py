@@ -176,6 +176,14 @@ def _needed(step: Step, sequence: Sequence) -> Iterator[str]:
         yield from gaps(text) if text else ()
 
 
+def way_of(step_id: str, variant: str | None, sequence: Sequence) -> Variant | None:
+    """How a letter was said that is written already; None: this sequence has no such letter."""
+    step = next((each for each in sequence.every_step() if each.id == step_id and each.kind == "mail"), None)
+    if step is None:
+        return None
+    return next((way for way in step.ways if way.id == variant), step.ways[0])
+
+
 def _way(step: Step, sequence: Sequence, person: str, winner: str | None) -> Variant:
     """The same for the same person, however often it is asked."""
     ways = step.ways

@@ -8,12 +8,13 @@ from typing import Any, Literal
 
 from engine.addresses import contact
 from engine.errors import Busy, NotFound
-from engine.model import NEVER, Attachment, Draft, Enclosure
+from engine.model import NEVER, Attachment, Draft, Enclosure, content_sha
 from engine.seams import Clock
-from engine.states import REWORDABLE, DraftState, StopReason
+from engine.states import REWORDABLE, DraftState, HoldReason, StopReason
 from engine.store import Ledger, Reach, Store
 from engine.store.written import Filed
 from engine.wish import (
+    NEEDS_REVIEW,
     Author,
     Wish,
     approved,
@@ -21,6 +22,7 @@ from engine.wish import (
     check_readers,
     conversations_of,
     draft_of,
+    for_review,
     hour,
     keep_files,
     may_schedule,
@@ -70,15 +72,20 @@ def update(draft_id: str, change: Change, *, by: Author, store: Store, clock: Cl
             )
         if draft.state not in REWORDABLE:
             raise Busy(_why_not(draft))
-        if draft.state == DraftState.SCHEDULED or isinstance(change.send_at, datetime):
-            may_schedule(by)
         changed = _changed(draft, change, files, ledger)
         if isinstance(change.send_at, datetime):
             changed = placed(changed, locked, ledger)
-        changed = draft if changed == draft else approved(changed, by)
+        if changed != draft:
+            changed = _with_a_yes(draft, changed, by)
+        asks = _asks(draft, changed, change)
+        if not asks and (draft.state == DraftState.SCHEDULED or isinstance(change.send_at, datetime)):
+            may_schedule(by)
         if changed != draft and not ledger.written.rewrite(draft, changed):
             raise Busy(f"{draft_id} was changed by somebody else meanwhile")
-        _redate(changed, change, by, ledger)
+        if asks:
+            _submit(changed, change, ledger)
+        else:
+            _redate(changed, change, by, ledger)
         return _filed(draft_id, ledger)
 
 
@@ -141,6 +148,34 @@ def _changed(draft: Draft, change: Change, files: tuple[Attachment, ...], ledger
     if new.kind == "plain" and (new.to, new.subject) != (draft.to, draft.subject):
         ledger.threads.readdress(draft.thread_id, contact(new.to), new.subject)
     return new
+
+
+def _with_a_yes(was: Draft, draft: Draft, by: Author) -> Draft:
+    """What its author wants looked at gets nobody's yes by being changed; what it has, it keeps with the same words."""
+    if NEEDS_REVIEW not in draft.labels:
+        return approved(draft, by)
+    same = NEEDS_REVIEW in was.labels and content_sha(draft) == was.content_sha
+    return draft if same else for_review(draft)
+
+
+def _asks(was: Draft, draft: Draft, change: Change) -> bool:
+    """Is it for somebody's eyes now? It was said so just now, it says something else, or it gets an hour."""
+    if NEEDS_REVIEW not in draft.labels:
+        return False
+    if NEEDS_REVIEW not in was.labels:
+        return True
+    if was.state == DraftState.WRITTEN:
+        return isinstance(change.send_at, datetime)
+    return draft.approved_sha != draft.content_sha and change.send_at is not None
+
+
+def _submit(draft: Draft, change: Change, ledger: Ledger) -> None:
+    if isinstance(change.send_at, datetime):
+        send_at = hour(change.send_at, ledger.now)
+    else:
+        send_at = draft.send_at if draft.has_an_hour else ledger.now
+    if not ledger.drafts.ask(draft, HoldReason.APPROVAL, send_at=send_at):
+        raise Busy(f"{draft.id} was changed by somebody else meanwhile")
 
 
 def _redate(draft: Draft, change: Change, by: Author, ledger: Ledger) -> None:

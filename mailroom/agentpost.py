@@ -29,7 +29,7 @@ from engine.write import Change, discard, update, write
 from mailroom.api.door import Dialect
 from mailroom.api.frame import Asked, Endpoint, inbox_of, reading
 from mailroom.api.openapi import document as described
-from mailroom.forms import Line
+from mailroom.forms import Labels, Line
 
 # --- what is answered ---
 
@@ -169,6 +169,7 @@ class AgentPostWords(_Asked):
     thread_id: Line | None = None
     in_reply_to: Line | None = None
     attachments: Annotated[list[AgentPostFile], Field(max_length=_MOST_FILES)] | None = None
+    labels: Labels | None = None
 
     @property
     def names(self) -> dict[str, str]:
@@ -223,6 +224,7 @@ def create(asked: Asked) -> AgentPostDraft:
         text=body.text_body or "",
         html=body.html_body,
         files=_added(body),
+        labels=tuple(body.labels or ()),
         in_reply_to=body.in_reply_to or None,
         goes_into=body.thread_id or None,
         on_trust=True,
@@ -264,6 +266,10 @@ def change(asked: Asked) -> AgentPostDraft:
         to=_addresses(body.to) if "to" in said else None,
         add_files=_added(body),
         remove_files=frozenset(each.id for each in old.draft.attachments if files and each.id not in kept),
+        add_labels=tuple(body.labels or ()),
+        remove_labels=frozenset(
+            each for each in old.draft.labels if "labels" in said and each not in (body.labels or ())
+        ),
     )
     desk = asked.desk
     return _shown(update(old.draft.id, asks, by=_author(asked), store=desk.store, clock=desk.clock))

@@ -6,7 +6,7 @@ and eight that are zero, and can be read back. Whatever bears another name has a
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache
@@ -19,9 +19,12 @@ from pydantic_core import PydanticCustomError
 from starlette.datastructures import Headers
 from typing_extensions import TypedDict
 
+from engine.consent import THE_SEQUENCE, Held, Stage, consent_of, stage_of, why_unasked
 from engine.errors import Invalid, Unauthorized
 from engine.model import Draft
+from engine.sequence import Sequence as Rules
 from engine.states import DraftState, StopReason
+from engine.store import Ledger, Review
 from engine.store.pages import Slice
 from engine.store.written import Deed, Filed
 from mailroom.api.door import Dialect
@@ -186,9 +189,12 @@ class ListDraftsQuery(BaseModel):
 
 # --- our words in theirs ---
 
-_STATUS = {
+#: Whoever said no wants other words: it is a draft again. What sleeps goes by itself, by the yes that it has.
+_STATUS: dict[Stage, DraftStatus] = {
     DraftState.WRITTEN: DraftStatus.DRAFT,
-    DraftState.HELD: DraftStatus.SUBMITTED,
+    Held.REJECTED: DraftStatus.DRAFT,
+    Held.SUBMITTED: DraftStatus.SUBMITTED,
+    Held.ASLEEP: DraftStatus.APPROVED,
     DraftState.SCHEDULED: DraftStatus.APPROVED,
     DraftState.CLAIMED: DraftStatus.SENDING,
     DraftState.RELEASING: DraftStatus.SENDING,
@@ -197,8 +203,6 @@ _STATUS = {
     DraftState.UNCERTAIN: DraftStatus.FAILED,
     DraftState.CANCELLED: DraftStatus.DISCARDED,
 }
-#: Who says yes where no human has to.
-_BY_ITSELF = "the sequence"
 #: What is written down when somebody says yes.
 _YESES = ("approve", "write", "rewrite", "schedule", "take")
 
@@ -237,16 +241,53 @@ def list_drafts(asked: Asked) -> ListDraftsResponse:
         place = where(asked, ledger)
         found = ledger.written.every(
             Slice(limit=query.limit, after=_after(asked)),
-            states=[state for state, status in _STATUS.items() if status == query.status],
+            stages=[stage for stage, status in _STATUS.items() if status == query.status],
             thread_id=thread_id,
             inbox_id=place.id if place.scope == "inbox" else None,
             pod_id=place.id if place.scope == "pod" else None,
         )
-        deeds = ledger.written.signed([each.draft.id for each in found.items])
+        known = _Known(found.items, ledger)
+        drafts = [_draft(each, known, space) for each in found.items]
     return {
-        "drafts": [_draft(each, deeds[each.draft.id], space) for each in found.items],
+        "drafts": drafts,
         "next_cursor": asked.desk.seal.close(_purpose(query), found.next) if found.next else None,
     }
+
+
+class _Known:
+    """What stands in the books of these drafts, asked for once."""
+
+    def __init__(self, some: Collection[Filed], ledger: Ledger) -> None:
+        ids = [each.draft.id for each in some]
+        lives = ledger.enrollments.some({each.draft.enrollment_id or "" for each in some})
+        self._ledger = ledger
+        self._versions = {name: life.version for name, life in lives.items()}
+        self._deeds = ledger.written.signed(ids)
+        self._reviews = ledger.reviews.of_all(ids)
+
+    def deeds(self, draft: Draft) -> Mapping[str, Deed]:
+        return self._deeds[draft.id]
+
+    def reviews(self, draft: Draft) -> Sequence[Review]:
+        """The last word first."""
+        return self._reviews.get(draft.id, ())
+
+    def yes(self, draft: Draft) -> Review | None:
+        """The last that a human has said to these very words, if it was yes."""
+        said = (each for each in self.reviews(draft) if each.verdict == "approved")
+        last = next(said, None)
+        return last if last and last.content_sha == draft.content_sha else None
+
+    def rejected(self, draft: Draft) -> bool:
+        return any(each.verdict == "rejected" for each in self.reviews(draft)[:1])
+
+    def rules(self, draft: Draft) -> Rules | None:
+        """The sequence whose step it is."""
+        version = self._versions.get(draft.enrollment_id or "")
+        try:
+            return self._ledger.enrollments.version(version) if version else None
+        except ValueError:  # of a newer Relent
+            return None
 
 
 def _after(asked: Asked) -> tuple[str, str] | None:
@@ -263,11 +304,12 @@ def _purpose(query: ListDraftsQuery) -> str:
     return json.dumps([PATH, query.model_dump(mode="json", include={"session_id", "status"})], sort_keys=True)
 
 
-def _draft(filed: Filed, deeds: Mapping[str, Deed], space: UUID) -> DraftResponse:
+def _draft(filed: Filed, known: _Known, space: UUID) -> DraftResponse:
     draft = filed.draft
-    approval = _approval(draft)
-    yes = _yes(filed, approval, deeds)
-    no = _no(filed, deeds)
+    approval = DraftApprovalState(consent_of(draft, rejected=known.rejected(draft)))
+    yes = _yes(filed, approval, known)
+    no = _no(filed, known)
+    said = known.yes(draft) if approval == DraftApprovalState.APPROVED else None
     return {
         "id": str(uuid_of(draft.id, space)),
         "organization_id": str(space),
@@ -276,7 +318,7 @@ def _draft(filed: Filed, deeds: Mapping[str, Deed], space: UUID) -> DraftRespons
         "agent_id": None,
         "in_reply_to_turn_id": _turn(draft, draft.in_reply_to, space),
         "mode": DraftMode.HUMAN_ONLY,
-        "status": _STATUS[draft.state],
+        "status": _STATUS[stage_of(draft)],
         "approval_state": approval,
         "subject": draft.subject,
         "body_html": _in_html(draft.text) if draft.html is None else draft.html,
@@ -288,8 +330,8 @@ def _draft(filed: Filed, deeds: Mapping[str, Deed], space: UUID) -> DraftRespons
         "approved_by_member_id": _member(yes, space),
         "approved_at": _moment(yes.at) if yes else None,
         "sent_turn_id": _turn(draft, draft.message_id if draft.state == DraftState.SENT else None, space),
-        "evidence_snapshot": None,
-        "auto_send_reason": draft.reason if approval == DraftApprovalState.AUTO_APPROVED else None,
+        "evidence_snapshot": dict(said.evidence) if said else None,
+        "auto_send_reason": why_unasked(draft, known.rules(draft)),
         "discarded_by_member_id": _member(no, space),
         "discarded_at": _moment(filed.moved_at) if draft.state == DraftState.CANCELLED else None,
         "created_at": _moment(filed.created_at),
@@ -297,36 +339,29 @@ def _draft(filed: Filed, deeds: Mapping[str, Deed], space: UUID) -> DraftRespons
     }
 
 
-def _approval(draft: Draft) -> DraftApprovalState:
-    if draft.state == DraftState.HELD:
-        return DraftApprovalState.PENDING
-    if draft.state == DraftState.WRITTEN or not draft.has_an_hour:
-        return DraftApprovalState.UNSUBMITTED
-    if draft.approved_sha == draft.content_sha:
-        by_itself = draft.approved_by == _BY_ITSELF
-        return DraftApprovalState.AUTO_APPROVED if by_itself else DraftApprovalState.APPROVED
-    ended = draft.state == DraftState.CANCELLED
-    return DraftApprovalState.REJECTED if ended else DraftApprovalState.PENDING
-
-
-def _yes(filed: Filed, approval: DraftApprovalState, deeds: Mapping[str, Deed]) -> Deed | None:
+def _yes(filed: Filed, approval: DraftApprovalState, known: _Known) -> Deed | None:
     """Who has let it go, and when; None: nobody, or it is not written down."""
-    if approval == DraftApprovalState.AUTO_APPROVED:
-        return Deed(_BY_ITSELF, filed.created_at)
-    if approval != DraftApprovalState.APPROVED:
+    draft = filed.draft
+    if approval not in (DraftApprovalState.APPROVED, DraftApprovalState.AUTO_APPROVED):
         return None
-    said = [deeds[what] for what in _YESES if what in deeds and deeds[what].by == filed.draft.approved_by]
+    if draft.approved_by == THE_SEQUENCE:
+        return Deed(THE_SEQUENCE, filed.created_at)
+    if (review := known.yes(draft)) is not None:
+        return Deed(review.by, review.at)
+    deeds = known.deeds(draft)
+    said = [deeds[what] for what in _YESES if what in deeds and deeds[what].by == draft.approved_by]
     return max(said, key=lambda deed: deed.at, default=None)
 
 
-def _no(filed: Filed, deeds: Mapping[str, Deed]) -> Deed | None:
+def _no(filed: Filed, known: _Known) -> Deed | None:
     """Who has thrown it away; None: nobody here did. Somebody answered, perhaps."""
-    by_hand = filed.draft.state == DraftState.CANCELLED and filed.draft.outcome == StopReason.BY_HAND
-    return deeds.get("cancel") if by_hand else None
+    draft = filed.draft
+    by_hand = draft.outcome == StopReason.BY_HAND or known.rejected(draft)
+    return known.deeds(draft).get("cancel") if by_hand and draft.state == DraftState.CANCELLED else None
 
 
 def _member(deed: Deed | None, space: UUID) -> str | None:
-    return None if deed is None or deed.by == _BY_ITSELF else str(uuid_of(deed.by, space))
+    return None if deed is None or deed.by == THE_SEQUENCE else str(uuid_of(deed.by, space))
 
 
 def _turn(draft: Draft, message_id: str | None, space: UUID) -> str | None:

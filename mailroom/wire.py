@@ -354,6 +354,7 @@ class Refusal(TypedDict):
     code: str
     fix: NotRequired[str]
     docs: NotRequired[str]
+    changed: NotRequired[dict[str, str]]  #: of a 409: what is so now, and by whom, when and why
 
 
 class Issue(TypedDict):

@@ -1,7 +1,8 @@
 """The one place where everything is put together."""
 
+import hmac
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,9 +14,12 @@ from urllib.parse import urlsplit
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from dashboard.counted import Counted
+from dashboard.frame import Office
 from engine.errors import ConfigError, RelentError
 from engine.inboxes import organization_id
 from engine.keys import Keyring, is_loopback
+from engine.members import Members
 from engine.model import Pace
 from engine.moving import refuse_what_has_moved
 from engine.outbox import Render
@@ -26,7 +30,7 @@ from engine.seams import Clock, Mailbox
 from engine.store import Store, database_file, open_store, refuse_what_is_damaged
 from engine.subscribers import Judge
 from engine.witness import Memory, Nobody, StateFile, Witness
-from mailroom.api.frame import Desk
+from mailroom.api.frame import Desk, OnFile
 from mailroom.api.rate import Rate
 from mailroom.api.seal import Seal
 from mailroom.hearsay import told
@@ -37,8 +41,11 @@ from relent import __version__
 from relent.config import MAKE_A_KEY, Config, Server, Smtp
 from relent.ears import Ears
 from relent.exposition import Exposition
+from relent.folder import Folder
+from relent.in_words import settings_in_words
 from relent.lines import Lines
 from relent.metrics import Meters, Timed
+from sequences.templates import read_attachments
 from webhooks.sender import Sender, why_never
 from webhooks.signature import Verifier, decode_secret
 
@@ -223,6 +230,47 @@ def desk(house: House) -> Desk:
         domains=config.server.domains,
         anywhere=config.mailbox.transport == "capture",
         public_url=config.server.public_url,
+        sequences=partial(on_file, Folder(config.sequences.path)),
+        pools=config.pools,
+        witness=house.witness,
+    )
+
+
+def on_file(folder: Folder) -> Iterator[OnFile]:
+    """The sequences there that can be read."""
+    for each in folder():
+        if each.sequence is not None:
+            files = partial(read_attachments, Path(each.file), each.sequence)
+            yield OnFile(sequence=each.sequence, files=files)
+
+
+def office(house: House, keys: Keyring | None = None) -> Office:
+    """What the pages of the dashboard work with."""
+    config = house.config
+    with house.store.reading(house.clock.now()) as ledger:
+        key = hmac.digest(ledger.instance_key(), b"relent: the dashboard", "sha256")
+    return Office(
+        store=house.store,
+        clock=house.clock,
+        pace=house.pace,
+        members=Members(store=house.store, clock=house.clock),
+        key=key,
+        keys=keys,
+        mode=config.mailbox.transport,
+        public_url=config.server.public_url,
+        host=config.server.host,
+        version=__version__,
+        folder=config.sequences.path,
+        sequences=Folder(config.sequences.path),
+        read=house.mailbox.read,
+        post=sender(config).post,
+        render=house.render,
+        settings=settings_in_words(config),
+        counted=Counted(now=house.clock.now),
+        judge=judge(config),
+        pools=config.pools,
+        secrets=len(config.webhooks.secrets),
+        witness=house.witness,
     )
 
 

@@ -10,29 +10,31 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy.exc import SQLAlchemyError
 
-from engine.approve import approve as approve_draft
-from engine.approve import approve_restored
 from engine.brake import suppress as suppress_whom
 from engine.errors import ConfigError, RelentError, SequenceError
 from engine.model import Prospect
 from engine.recover import settle_doubt
 from engine.sequence import Sequence
 from engine.store import GONE, Ledger, in_words
+from engine.store.watch import drift, workers
 from relent import __version__, show
 from relent.assemble import SystemClock, assemble, exposition
+from relent.cli_audit import register as register_audit
 from relent.cli_brake import register as register_brake
 from relent.cli_brake import show_receipt
 from relent.cli_doctor import register as register_doctor
 from relent.cli_errands import register as register_errands
 from relent.cli_foresee import register as register_foresee
 from relent.cli_keys import register as register_keys
+from relent.cli_members import register as register_members
 from relent.cli_migrate import register as register_migrate
+from relent.cli_review import register as register_review
 from relent.cli_revise import register as register_revise
 from relent.cli_webhooks import register as register_webhooks
 from relent.config import Config, load_config
 from relent.demo import play
 from relent.enrolling import enroll_all, look_at_all, show_report
-from relent.exposition import drift, shown_at, workers
+from relent.exposition import shown_at
 from relent.first_day import set_up
 from relent.guard import warn
 from relent.logs import secrets_of, set_up_logs
@@ -367,30 +369,6 @@ def suppress(
 
 
 @app.command()
-def approve(
-    context: typer.Context,
-    draft_ids: Annotated[
-        list[str] | None,
-        typer.Argument(help="Drafts that are held, or that were refused.", show_default=False),
-    ] = None,
-    restored: Annotated[
-        bool, typer.Option("--restored", help="All that a restored or copied database holds back.")
-    ] = False,
-    config: ConfigFile = None,
-) -> None:
-    """Let a held draft go, or tell one that was refused to try again."""
-    if bool(draft_ids) == restored:
-        raise typer.BadParameter("name drafts, or say --restored")
-    with opened(configured(context, config)) as store:
-        for draft_id in draft_ids or ():
-            approve_draft(draft_id, by="the command line", store=store, clock=SystemClock())
-            show.say(f"approved  {draft_id}")
-        if restored:
-            for each in approve_restored(by="the command line", store=store, clock=SystemClock()):
-                show.say(f"approved  {each.draft_id}")
-
-
-@app.command()
 def settle(
     context: typer.Context,
     draft_id: Annotated[str, typer.Argument(help="A draft that is uncertain.")],
@@ -415,9 +393,13 @@ def version() -> None:
 
 
 @app.command()
-def demo() -> None:
+def demo(
+    dashboard: Annotated[
+        bool, typer.Option(help="Leave the dashboard open at the end, with work for a human.")
+    ] = True,
+) -> None:
     """A month of a small campaign in seconds: the real engine, server and webhooks; simulated people. No mail leaves."""
-    play()
+    play(dashboard=dashboard)
 
 
 def _standing(ledger: Ledger) -> dict[str, Any]:
@@ -457,10 +439,13 @@ def _complain(text: str) -> None:
 
 
 register_foresee(app)
+register_review(app)
 register_revise(app)
 register_errands(app)
 register_webhooks(app)
+register_audit(app)
 register_keys(app)
+register_members(app)
 register_brake(app)
 register_migrate(app)
 register_doctor(app)

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from engine.approve import Resumed, resume_sequence
-from engine.approve import resume as resume_person
 from engine.brake import Receipt, stop_everything, stop_sequence
 from engine.brake import stop as stop_person
 from engine.model import Pace
+from engine.resume import Resumed, resume_sequence
+from engine.resume import resume as resume_person
 from engine.safe import Released
 from engine.safe import resume as resume_house
 from engine.store import Store

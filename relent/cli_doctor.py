@@ -65,7 +65,7 @@ def _examined(settings: Config, fix: bool) -> Iterator[_Told]:
     try:
         if file := missing_file(settings.database.url):
             raise Unavailable(f"there is no {file}: the first `relent serve` or `relent enroll` makes it")
-        with opened(settings) as store:
+        with opened(settings, looks_only=not fix) as store:
             for each in examine_all(Patient(settings, store)):
                 yield each, {}, None
             yield _drift(store, fix)

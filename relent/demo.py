@@ -1,21 +1,16 @@
 """`relent demo`: a month of a small campaign in seconds. Everything is real but the people and the time."""
 
 import heapq
-import json
-import socket
+import shutil
+import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.client import HTTPConnection
 from importlib.resources import files
 from pathlib import Path
-from threading import Lock, Thread
-from time import monotonic, sleep
-
-import uvicorn
-from pydantic import SecretStr
+from time import monotonic
 
 from engine.enroll import enroll, prepare
 from engine.errors import RelentError
@@ -25,13 +20,15 @@ from engine.settle import Delivered
 from mailroom.simulate import Answer, Deed, answer_to
 from relent import show
 from relent.assemble import House, assemble
-from relent.config import Config, Database, Webhooks
+from relent.demo_desk import Plan, leave_open, stay
+from relent.demo_house import VirtualClock, config_in, post_webhook, serving
+from relent.demo_work import lay_out
 from relent.first_day import new_secret
 from relent.logs import set_up_logs
 from relent.web import create_app
 from relent.worker import Worker
 from sequences.loader import parse
-from webhooks.signature import decode_secret, sign
+from webhooks.signature import decode_secret
 
 _BEGIN = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 _END = _BEGIN + timedelta(days=31)
@@ -52,22 +49,6 @@ _PEOPLE = (
 )
 
 
-class VirtualClock:
-    """Stands still until it is moved."""
-
-    def __init__(self, now: datetime) -> None:
-        self._now = now
-        self._lock = Lock()
-
-    def now(self) -> datetime:
-        with self._lock:
-            return self._now
-
-    def move_to(self, later: datetime) -> None:
-        with self._lock:
-            self._now = max(self._now, later)
-
-
 @dataclass(slots=True)
 class _Story:
     """What happened, for the summary."""
@@ -77,25 +58,37 @@ class _Story:
     cancelled: int = 0
 
 
-def play() -> None:
+def play(*, dashboard: bool = True) -> None:
+    """A month, and what it came to; then the dashboard, where a human goes on."""
     set_up_logs(level="critical")  # the timeline is the story; the server's own log would only tell it twice
-    begun = monotonic()
-    secret = new_secret()
-    with tempfile.TemporaryDirectory(prefix="relent-demo-") as folder:
-        clock = VirtualClock(_BEGIN)
-        config = Config(
-            database=Database(url=f"sqlite:///{folder}/demo.db"),
-            webhooks=Webhooks(secrets=(SecretStr(secret),)),
-        )
-        house = assemble(config, clock)
-        try:
-            with _serving(house) as port:
-                _campaign(_Player(house, clock, port, secret), begun, Path(folder))
-        finally:
-            house.store.close()
+    folder = Path(tempfile.mkdtemp(prefix="relent-demo-"))
+    plan = Plan(folder=folder, secret=new_secret(), begin=_END)
+    with ExitStack() as ours:
+        ours.callback(shutil.rmtree, folder, ignore_errors=True)
+        _month(plan, and_work=dashboard)
+        if not dashboard:
+            return
+        if sys.stdout.isatty():
+            stay(plan)
+        else:
+            leave_open(plan)
+            ours.pop_all()  # the folder is no longer ours
 
 
-def _campaign(player: "_Player", begun: float, folder: Path) -> None:
+def _month(plan: Plan, *, and_work: bool) -> None:
+    begun, clock = monotonic(), VirtualClock(_BEGIN)
+    house = assemble(config_in(plan.folder, plan.secret), clock)
+    try:
+        app = create_app(house, with_worker=False)
+        with serving(app, app.state.ending) as port:
+            _campaign(_Player(house, clock, port, plan.secret), begun)
+        if and_work:
+            lay_out(house, clock, _END, plan.folder)
+    finally:
+        house.store.close()
+
+
+def _campaign(player: "_Player", begun: float) -> None:
     sequence = _sequence()
     _introduce(sequence, player.port)
     player.enroll(sequence)
@@ -220,14 +213,7 @@ class _Player:
             return sum(1 for draft in ledger.views.drafts() if draft["to"] == email)
 
     def _post(self, event: Mapping[str, object], secret: bytes) -> int:
-        body = json.dumps(event).encode()
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
-        try:
-            headers = sign(body, secret, delivery_id=f"msg_{event['event_id']}", now=self._clock.now())
-            connection.request("POST", "/webhooks/agentmail", body, headers)
-            return connection.getresponse().status
-        finally:
-            connection.close()
+        return post_webhook(self.port, event, secret, self._clock.now)
 
     def _tell(self, arrow: str, email: str, what: str, colour: str) -> None:
         when = f"{self._clock.now():%a %d %b %H:%M}"
@@ -277,22 +263,3 @@ class _Player:
                 raise RelentError(f"the demo failed: {key} was sent twice")
             else:
                 seen.add((letter["thread_id"], letter["step"] or ""))
-
-
-@contextmanager
-def _serving(house: House) -> Iterator[int]:
-    """The real server, on a free port, in a thread."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(create_app(house, with_worker=False), log_config=None))
-    thread = Thread(target=server.run, kwargs={"sockets": [listener]}, name="relent-demo")
-    thread.start()
-    try:
-        while not server.started:
-            if not thread.is_alive():
-                raise RelentError("the demo's server did not start")
-            sleep(0.01)
-        yield listener.getsockname()[1]
-    finally:
-        server.should_exit = True
-        thread.join()
-        listener.close()

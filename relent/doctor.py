@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from engine import canary, vigil
 from engine.errors import ConfigError, MailboxError, RelentError
 from engine.keys import is_loopback
+from engine.seal import glance
 from engine.store import Store, in_words
 from engine.store.checkup import Health, examine
 from engine.store.drift import Drift, Finding
@@ -31,6 +32,7 @@ _TOO_LITTLE = 200 * 1024**2
 _SILENT = timedelta(seconds=60)
 _HANGS = timedelta(minutes=2)
 _HOUR = timedelta(hours=1)
+_UNSEALED = timedelta(minutes=15)
 _FEW = 5
 _TEST = b'{"type": "event", "event_type": "relent.test", "event_id": "evt_doctor"}'
 _KNOCK_PATIENCE = 10.0
@@ -323,6 +325,25 @@ def _canary(patient: Patient) -> Iterator[Diagnosis]:
         )
 
 
+# --- the log ---
+
+
+def _log(patient: Patient) -> Iterator[Diagnosis]:
+    """The last blocks only: `relent audit verify` looks at every line."""
+    found = glance(patient.store, SystemClock())
+    if found.broken:
+        first = "; ".join(each.says for each in found.broken[:_FEW])
+        yield _ill("log", f"it is not what was sealed: {first}", "`relent audit verify` looks at all of it")
+    elif found.waiting_since and patient.now - found.waiting_since > _UNSEALED:
+        since = _ago(found.waiting_since.isoformat(), patient.now)
+        do = "`relent serve` and `relent work` seal it every few seconds"
+        yield _ill("log", f"{found.waiting:,} lines are not sealed, the oldest was written {since}", do)
+    elif found.head is None:
+        yield _well("log", "nothing was written down yet")
+    else:
+        yield _well("log", f"what was sealed last is whole, head {found.head.number}:{found.head.hash[:16]}")
+
+
 # --- drift ---
 
 
@@ -357,6 +378,7 @@ _CHECKS: dict[str, _Check] = {
     "drafts": _drafts,
     "brake": _brake,
     "canary": _canary,
+    "log": _log,
 }
 
 

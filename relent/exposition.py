@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
 from time import monotonic
@@ -24,14 +24,12 @@ from engine.keys import asks_this_machine
 from engine.seams import Clock
 from engine.store import Store
 from engine.store.glance import Standing
-from engine.store.watch import Sign
+from engine.store.watch import Sign, drift, workers
 from relent.metrics import BY_NAME, Meters
 
 log = logging.getLogger("relent.metrics")
 
 T = TypeVar("T")
-
-_ALIVE = timedelta(seconds=30)
 
 
 class Lookout(Generic[T]):
@@ -181,27 +179,6 @@ class _Shown(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class's name)
         log.debug(format, *args)
-
-
-def drift(signs: Iterable[Sign]) -> dict[str, float]:
-    """What reconciliation found, by kind: `drift/labels` says how many, or `drift` says it of all kinds at once."""
-    found: dict[str, float] = {}
-    for sign in signs:
-        beginning, _, kind = sign.name.partition("/")
-        if beginning != "drift":
-            continue
-        if kind and (number := _a_number(sign.says.get("number"))) is not None:
-            found[kind] = number
-        elif not kind:
-            found |= {
-                name: number for name, said in sign.says.items() if (number := _a_number(said)) is not None
-            }
-    return found
-
-
-def workers(signs: Iterable[Sign], now: datetime) -> list[Sign]:
-    """Those that were seen of late."""
-    return [sign for sign in signs if sign.name.startswith("worker/") and now - sign.at <= _ALIVE]
 
 
 def _a_number(said: object) -> float | None:

@@ -105,7 +105,14 @@ class PoliteServer(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
+        self._end_streams()
         end_in_any_case()
+
+    def _end_streams(self) -> None:
+        """Who listens to what moves would be waited for."""
+        state = getattr(self.config.app, "state", None)
+        if ending := getattr(state, "ending", None):
+            ending.set()
 
 
 def listen(app: Starlette, listener: socket.socket) -> None:

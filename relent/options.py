@@ -2,19 +2,22 @@
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn
+from sqlalchemy.exc import SQLAlchemyError
 
 from engine.errors import Unavailable
+from engine.seal import seal
 from engine.store import Ledger, Store, open_store
 from relent import show
 from relent.assemble import SystemClock
 from relent.config import Config, load_config
 
+_BLOCKS = 4  #: nobody waits for long
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 ConfigFile = Annotated[
@@ -36,18 +39,22 @@ def configured(context: typer.Context, own: Path | None) -> Config:
 
 
 @contextmanager
-def opened(config: Config) -> Iterator[Store]:
+def opened(config: Config, *, looks_only: bool = False) -> Iterator[Store]:
+    """What was said in it is sealed when it is over; unless it is only looked at."""
     store = open_store(config.database.url)
     try:
         yield store
     finally:
+        if not looks_only:
+            with suppress(SQLAlchemyError, Unavailable):  # the next who comes does it
+                seal(store, SystemClock(), at_most=_BLOCKS)
         store.close()
 
 
 @contextmanager
 def looking(config: Config) -> Iterator[Ledger]:
     """One consistent look, holding nobody up."""
-    with opened(config) as store, store.reading(SystemClock().now()) as ledger:
+    with opened(config, looks_only=True) as store, store.reading(SystemClock().now()) as ledger:
         yield ledger
 
 

@@ -6,7 +6,11 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from engine.errors import Unavailable
+from engine.members import LINK_LASTS, Members
+from engine.store import in_words
 from relent import crew, show
 from relent.assemble import House, assemble, check_listening
 from relent.config import Config, Server
@@ -34,6 +38,7 @@ def serve(config: Config, *, host: str | None, port: int | None, workers: int = 
         # listening comes before anything is sent: two of us on one port would be a mistake
         app = create_app(house)
         _tell(config, listener.getsockname()[1])
+        _welcome(house, listener.getsockname()[1])
         warn(house)
         settle_in()
         listen(app, listener)
@@ -45,6 +50,7 @@ def _serve_together(config: Config, workers: int) -> None:
         if crew.rehearse():
             with _opened(config) as house:
                 create_app(house)
+                _welcome(house, listener.getsockname()[1])
             return
         _tell(config, listener.getsockname()[1])
         with counting_together():
@@ -87,8 +93,31 @@ def _tell(config: Config, port: int) -> None:
         f"Relent listens on {here}; {leaves[config.mailbox.transport]}.",
         f"Point your mailbox's webhook at {public}/webhooks/agentmail",
         f"The API, as AgentMail has it: {public}/v0, to read at {public}/docs",
+        f"The dashboard: {front_of(config.server, port)}/",
     ):
         if is_plain(config.log.format):
             show.say(line, on=show.complaints)
         else:
             log.info("%s", line)
+
+
+def _welcome(house: House, port: int) -> None:
+    """How the first admin comes in. A secret: it is told to whoever started us, and never to the log."""
+    try:
+        link = Members(store=house.store, clock=house.clock).welcome()
+    except SQLAlchemyError as error:  # answers are heard all the same
+        log.warning("no link for a first admin could be made: %s", in_words(error))
+        return
+    if link is None:
+        return
+    show.say(
+        f"Nobody may come in yet. Open this and you are the first admin; it opens once, within "
+        f"{LINK_LASTS.total_seconds() / 3600:.0f} hours:\n{front_of(house.config.server, port)}/welcome/{link.token}",
+        on=show.complaints,
+    )
+
+
+def front_of(server: Server, port: int) -> str:
+    """Where a browser on this machine finds the dashboard; or where the world does."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(server.host, server.host)  # noqa: S104
+    return (server.public_url or f"http://{f'[{host}]' if ':' in host else host}:{port}").rstrip("/")

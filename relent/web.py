@@ -16,8 +16,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dashboard.door import Front
 from engine.errors import (
     BadSignature,
     NotFound,
@@ -34,8 +35,9 @@ from mailroom import agentpost, feather
 from mailroom.api import manual
 from mailroom.api.door import Api
 from mailroom.api.table import AGENTMAIL, described
+from mailroom.v1 import table as v1
 from relent import __version__, health
-from relent.assemble import House, desk, verifier
+from relent.assemble import House, desk, office, verifier
 from relent.ears import is_our_own
 from relent.listen import LAST_BYTE
 from relent.worker import WorkerThread
@@ -66,6 +68,10 @@ _FIX = {
 _DOCS = "docs/webhooks.md"
 #: With a slash or without: a redirect is a failure to whoever sends webhooks.
 HOOKS = frozenset({"/webhooks/agentmail", "/webhooks/agentmail/"})
+#: Below these only programs ask, and what is not there is told them in JSON.
+FOR_PROGRAMS = frozenset(
+    {"v0", "v1", "api", "webhooks", "u", "openapi.json", "docs", "healthz", "readyz", "metrics"}
+)
 _HEARD: Message = {"type": "http.response.start", "status": 204, "headers": []}
 _NOTHING_MORE: Message = {"type": "http.response.body", "body": b""}
 _NOTE_USES_EVERY = 60.0
@@ -91,6 +97,8 @@ def create_app(house: House, *, with_worker: bool = True) -> Starlette:
                         await run_in_threadpool(worker.__exit__)
                     await run_in_threadpool(_note_uses_now, table.keys)
                     await run_in_threadpool(hook.close)
+                    await run_in_threadpool(rooms.live.close)
+                    await run_in_threadpool(rooms.counted.close)
 
     hook, agentmail = Hook(house), Api(table, AGENTMAIL)
     routes = [
@@ -99,13 +107,32 @@ def create_app(house: House, *, with_worker: bool = True) -> Starlette:
         Route("/v0", agentmail),
         Mount("/api/v1", Api(table, agentpost.AGENTPOST)),
         Mount("/v1/email", Api(table, feather.FEATHER)),
-        *manual.routes([described(), agentpost.document(), feather.document()], version=__version__),
+        Mount("/v1", Api(table, v1.ENGINE)),
+        *manual.routes(
+            [described(), agentpost.document(), feather.document(), v1.described()], version=__version__
+        ),
         *health.routes(house, table.keys, worker.worker if worker else None),
     ]
     handlers: dict[Any, Any] = {HTTPException: _http_error, RelentError: _relent_error, Exception: _our_fault}
     app = _Doors(hook, routes=routes, exception_handlers=handlers, lifespan=lifespan)
     app.router.redirect_slashes = False
+    nobody = app.router.default
+    rooms = office(house, table.keys)
+    app.router.default = _Elsewhere(Front(rooms, otherwise=nobody), nobody)
+    app.state.ending = rooms.ending
     return app
+
+
+class _Elsewhere:
+    """What no other route takes is for people, in a browser. But not below a path where programs ask."""
+
+    def __init__(self, front: ASGIApp, nobody: ASGIApp) -> None:
+        self._front, self._nobody = front, nobody
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        first = str(scope["path"]).split("/", 2)[1:2]
+        for_people = scope["type"] == "http" and first != [] and first[0] not in FOR_PROGRAMS
+        await (self._front if for_people else self._nobody)(scope, receive, send)
 
 
 class Hook:

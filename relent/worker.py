@@ -16,6 +16,7 @@ from typing import Protocol
 from sqlalchemy.exc import SQLAlchemyError
 
 from engine import errands, outbox
+from engine.approve import expire
 from engine.calls import Rests
 from engine.dispatch import Helpers, dispatch_due
 from engine.errors import Unavailable
@@ -30,6 +31,7 @@ from engine.wake import wake_due
 from mailroom.hearsay import told
 from relent.assemble import House, sender
 from relent.guard import Guard
+from relent.sealer import Sealer
 from relent.watching import Canary, Watch
 from webhooks.sender import Sender
 
@@ -81,6 +83,7 @@ class Worker:
             Tellings(house, self._enough),
             Watch(house, self._enough, lambda: self.lag.looked_at if self.lag else None),
             Canary(house, self._enough),
+            Sealer(house, self._enough),
         )
         self._helpers = Helpers()
         self._forecast = Forecast()
@@ -236,6 +239,7 @@ class Worker:
         if self._recovered_at and abs(now - self._recovered_at) < _RECOVER_EVERY:
             return
         recover(store=house.store, mailbox=house.mailbox, clock=house.clock, pace=house.pace)
+        expire(store=house.store, clock=house.clock)
         self._recovered_at = now
         if self._forgot_at is None or abs(now - self._forgot_at) >= _FORGET_EVERY:
             outbox.forget(store=house.store, clock=house.clock)

@@ -14,11 +14,12 @@ from engine.store.connect import (
 )
 from engine.store.copying import Copied, Progress
 from engine.store.diaries import Forecast
-from engine.store.drafts import Doubtful
+from engine.store.drafts import GOOD_FOR, Doubtful, Yes
 from engine.store.enrollments import Life
 from engine.store.health import damage, file_of, network_disk, refuse_what_is_damaged, write_into_the_file
 from engine.store.ledger import CalledBack, Ledger, Reach, Store, Undone, pauses
 from engine.store.lineage import GONE, Book, Doubt, Place
+from engine.store.reviews import Review
 from engine.store.threads import Mark
 from engine.store.together import Together
 from engine.store.views import Views
@@ -26,6 +27,7 @@ from engine.store.watch import Brake
 
 __all__ = [
     "GONE",
+    "GOOD_FOR",
     "HEAD",
     "SECRET_WORDS",
     "Book",
@@ -41,10 +43,12 @@ __all__ = [
     "Place",
     "Progress",
     "Reach",
+    "Review",
     "Store",
     "Together",
     "Undone",
     "Views",
+    "Yes",
     "damage",
     "database_file",
     "file_of",

@@ -17,6 +17,7 @@ from sqlalchemy import (
     exists,
     false,
     func,
+    literal,
     literal_column,
     or_,
     select,
@@ -41,6 +42,7 @@ from engine.states import (
     REDATE,
     RETRY,
     SETTLE,
+    SUBMIT,
     WAKE,
     WITHDRAW,
     DraftState,
@@ -51,13 +53,30 @@ from engine.store.drift import nobody_unheard
 from engine.store.lists import Lists
 from engine.store.moves import Desk, Noted, guarded, unless_there
 from engine.store.prepared import Prepared
-from engine.store.tables import draft, enclosure, enrollment, inbox, list_entry, suppression, thread
+from engine.store.tables import (
+    UtcDateTime,
+    draft,
+    enclosure,
+    enrollment,
+    inbox,
+    list_entry,
+    suppression,
+    thread,
+)
 from engine.store.watch import nobody_brakes
 
 #: Out of everybody's hands.
 NOBODYS: dict[str, Any] = dict.fromkeys(
     ("claim_token", "claim_owner", "lease_until", "room_until", "gate_at")
 )
+
+#: Nobody's yes.
+_NO_YES: dict[str, Any] = dict.fromkeys(
+    ("approved_sha", "approved_by", "approved_head", "approved_until", "hour_by")
+)
+
+#: How long after its hour a letter may still leave by a human's yes: then it says something else than was meant.
+GOOD_FOR = timedelta(days=7)
 
 _SOME = 1_000
 
@@ -98,6 +117,10 @@ def _open_inbox() -> ColumnElement[bool]:
     return ~select(inbox.c.id).where(inbox.c.id == bindparam("inbox_id"), closed).exists()
 
 
+def _head_now() -> Any:
+    return select(thread.c.last_position).where(thread.c.id == draft.c.thread_id).scalar_subquery()
+
+
 def _unsuppressed(keys: int) -> ColumnElement[bool]:
     named = suppression.c.address.in_([bindparam(f"key_{number}") for number in range(keys)])
     return ~select(suppression.c.address).where(named).exists()
@@ -116,6 +139,8 @@ def _gate(keys: int, inside: int, *, lists: bool) -> Noted:
             draft.c.lease_until > bindparam("now"),
             draft.c.approved_sha == draft.c.content_sha,
             draft.c.content_sha == bindparam("sha"),
+            or_(draft.c.approved_head.is_(None), draft.c.approved_head == _head_now()),
+            or_(draft.c.approved_until.is_(None), draft.c.approved_until > bindparam("now")),
             _unsuppressed(keys),
             _open_inbox(),
             *(() if lists else (~_has_lists(),)),
@@ -147,7 +172,10 @@ def record(row: Row[Any]) -> Draft:
         **fields
         | {
             "state": DraftState(row.state),
-            **{name: tuple(fields[name]) for name in ("cc", "bcc", "also_to", "reply_to", "labels")},
+            **{
+                name: tuple(fields[name])
+                for name in ("cc", "bcc", "also_to", "reply_to", "labels", "oddities")
+            },
             "attachments": enclosed,
         }
     )
@@ -157,6 +185,20 @@ def values(new: Draft) -> dict[str, Any]:
     """A draft as a row."""
     fields = {name: getattr(new, name) for name in Draft.__dataclass_fields__}
     return fields | {"attachments": [asdict(each) for each in new.attachments]}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Yes:
+    """A human's, and what it is bound to besides the words."""
+
+    by: str
+    head: int  #: where the conversation stood
+    until: datetime
+    hour_by: str | None = None  #: who chose the hour; None: the rules
+
+
+def _reason(why: str | None) -> dict[str, Any]:
+    return {} if why is None else {"reason": why, "why": why}
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,7 +384,9 @@ class Drafts:
 
     def move_on(self, held: Draft, *, send_at: datetime, why: str) -> bool:
         """There is no room for it now: nothing was tried, and nothing has failed."""
-        return self._later(held, send_at, why, reason=why, outcome=None, attempt=draft.c.attempt - 1)
+        return self._later(
+            held, send_at, why, reason=why, outcome=None, hour_by=None, attempt=draft.c.attempt - 1
+        )
 
     def _later(self, held: Draft, send_at: datetime, why: str, **values: Any) -> bool:
         still_wanted = draft.c.recalled.is_(None)
@@ -394,37 +438,151 @@ class Drafts:
             )
         )
 
-    def approve(self, held: Draft, *, by: str, send_at: datetime) -> bool:
+    def head(self, thread_id: str) -> int:
+        """Where its conversation stands: whoever writes in it moves it."""
+        return self._db.scalar(select(thread.c.last_position).where(thread.c.id == thread_id)) or 0
+
+    def approve(self, held: Draft, yes: Yes, *, send_at: datetime, why: str | None = None) -> bool:
         """A human says yes, to these words and no others."""
+        return self._say_yes(APPROVE, held, yes, send_at=send_at, held_until=None, **_reason(why))
+
+    def let_go(self, held: Draft, *, send_at: datetime, why: str | None = None) -> bool:
+        """What it was held for is over; its yes, a human's or a rule's, was said before."""
         return bool(
             self._desk.move(
                 draft,
-                APPROVE,
+                WAKE,
                 draft.c.id == held.id,
-                draft.c.content_sha == held.content_sha,
+                draft.c.approved_sha == draft.c.content_sha,
                 wanted(),
-                approved_sha=held.content_sha,
-                approved_by=by,
                 held_until=None,
                 outcome=None,
                 send_at=send_at,
+                **_reason(why),
             )
         )
 
-    def retry(self, failed: Draft) -> bool:
+    def retry(self, failed: Draft, yes: Yes) -> bool:
         """A human says: try again."""
+        return self._say_yes(RETRY, failed, yes, send_at=self._desk.now, attempt=0, **NOBODYS)
+
+    def send_now(self, scheduled: Draft, yes: Yes, *, why: str) -> bool:
+        """It had its yes; a human says that it waits no longer."""
+        return self._say_yes(REDATE, scheduled, yes, send_at=self._desk.now, **_reason(why))
+
+    def _say_yes(self, move: Move, said_to: Draft, yes: Yes, **values: Any) -> bool:
+        """To a letter that nobody has called back, of somebody who is still to be written to."""
         return bool(
             self._desk.move(
                 draft,
-                RETRY,
-                draft.c.id == failed.id,
+                move,
+                draft.c.id == said_to.id,
+                draft.c.content_sha == said_to.content_sha,
                 draft.c.recalled.is_(None),
                 wanted(),
-                send_at=self._desk.now,
+                approved_sha=said_to.content_sha,
+                approved_by=yes.by,
+                approved_head=yes.head,
+                approved_until=yes.until,
+                hour_by=yes.hour_by,
                 outcome=None,
-                attempt=0,
+                yes_by=None,
+                **values,
+            )
+        )
+
+    def ask(
+        self,
+        waiting: Draft,
+        reason: HoldReason,
+        *,
+        why: str | None = None,
+        send_at: datetime | None = None,
+    ) -> bool:
+        """It waits for a yes, whoever has said one before. `send_at`: another hour than it had."""
+        return bool(
+            self._desk.move(
+                draft,
+                SUBMIT,
+                draft.c.id == waiting.id,
+                draft.c.recalled.is_(None),
+                why=why or reason,
+                outcome=reason,
+                held_until=None,
+                **({"yes_by": None} if reason == HoldReason.REJECTED else {}),
+                **({} if send_at is None else {"send_at": send_at}),
+                **_NO_YES,
                 **NOBODYS,
             )
+        )
+
+    def unsay(self, approved: Draft, *, why: str) -> bool:
+        """A yes is taken back while the letter is still here."""
+        waiting = draft.c.state.in_([DraftState.SCHEDULED, DraftState.CLAIMED])
+        here = draft.c.id == approved.id, waiting, draft.c.content_sha == approved.content_sha
+        reason = HoldReason.APPROVAL
+        return bool(
+            self._desk.move(
+                draft, HOLD, *here, why=why, outcome=reason, held_until=None, **_NO_YES, **NOBODYS
+            )
+        )
+
+    def expire(self, waiting: Draft) -> None:
+        """Nobody said yes in time. It waits on."""
+        why = HoldReason.EXPIRED
+        self._desk.move(
+            draft,
+            HOLD,
+            draft.c.id == waiting.id,
+            _is(DraftState.HELD),
+            why=why,
+            yes_by=None,
+            outcome=case((draft.c.outcome == HoldReason.APPROVAL, why), else_=draft.c.outcome),
+        )
+
+    def calm(self, alike: str, *, as_of: datetime, after: str, at_most: int) -> list[Draft]:
+        """Those of one kind that wait for a yes as they were made, and have nothing odd. None that was touched since."""
+        waiting = _is(DraftState.HELD), draft.c.held_until.is_(None), draft.c.outcome == HoldReason.APPROVAL
+        kind = draft.c.alike == alike, draft.c.rank == 0, draft.c.updated_at <= as_of, draft.c.id > after
+        rows = self._db.execute(select(*_FIELDS).where(*waiting, *kind).order_by(draft.c.id).limit(at_most))
+        return [record(row) for row in rows]
+
+    def void_old(self) -> Sequence[Row[Any]]:
+        """A yes that grew old before its letter could leave."""
+        old = draft.c.approved_until <= self._desk.now
+        why = HoldReason.CHANGED
+        return self._sweep(
+            HOLD, DraftState.SCHEDULED, old, why="the yes is too old", outcome=why, held_until=None, **_NO_YES
+        )
+
+    def unanswered(self, *, at_most: int) -> list[Draft]:
+        """Whose yes was not said in time."""
+        over = _is(DraftState.HELD), draft.c.yes_by <= self._desk.now
+        rows = self._db.execute(select(*_FIELDS).where(*over).order_by(draft.c.yes_by).limit(at_most))
+        return [record(row) for row in rows]
+
+    def void_in(self, threads: Collection[str]) -> None:
+        """Somebody has written there: what a human said yes to was said before."""
+        said = draft.c.thread_id.in_(threads), draft.c.approved_head.is_not(None)
+        waiting = draft.c.state.in_([DraftState.SCHEDULED, DraftState.CLAIMED])
+        why = HoldReason.CHANGED
+        self._desk.move(
+            draft,
+            HOLD,
+            *said,
+            waiting,
+            why="somebody wrote in its conversation",
+            outcome=why,
+            **_NO_YES,
+            **NOBODYS,
+        )
+
+    def follow(self, thread_id: str) -> None:
+        """What a machine writes there takes nobody's yes away."""
+        head = select(thread.c.last_position).where(thread.c.id == thread_id).scalar_subquery()
+        said = draft.c.thread_id == thread_id, draft.c.approved_head.is_not(None)
+        self._db.execute(
+            update(draft).where(*said, draft.c.state.not_in(sorted(DRAFT_ENDS))).values(approved_head=head)
         )
 
     # --- called back ---
@@ -452,7 +610,28 @@ class Drafts:
         """The same words at another hour."""
         return bool(
             self._desk.move(
-                draft, REDATE, draft.c.id == waiting.id, why=why, send_at=send_at, reason=why, outcome=None
+                draft,
+                REDATE,
+                draft.c.id == waiting.id,
+                why=why,
+                send_at=send_at,
+                reason=why,
+                outcome=None,
+                hour_by=None,
+            )
+        )
+
+    def choose_hour(self, waiting: Draft, *, send_at: datetime, by: str, why: str) -> bool:
+        """A human does. Whatever it waits for besides, it goes on waiting for."""
+        hour = {"send_at": send_at, "reason": why, "hour_by": by}
+        if waiting.state == DraftState.HELD:
+            return bool(
+                self._desk.move(draft, HOLD, draft.c.id == waiting.id, _is(DraftState.HELD), why=why, **hour)
+            )
+        until = case((draft.c.approved_until.is_not(None), literal(send_at + GOOD_FOR, UtcDateTime)))
+        return bool(
+            self._desk.move(
+                draft, REDATE, draft.c.id == waiting.id, why=why, outcome=None, approved_until=until, **hour
             )
         )
 
@@ -521,6 +700,7 @@ class Drafts:
             send_at=bindparam("send_at"),
             reason=bindparam("reason"),
             outcome=case((_is(DraftState.HELD), draft.c.outcome)),  # why it is held; a failure is forgotten
+            hour_by=None,
         )
         self._db.execute(
             another, [{"which": one, "send_at": at, "reason": why} for one, (at, why) in hours.items()]
@@ -549,8 +729,7 @@ class Drafts:
             send_at=send_at,
             reason=why,
             held_until=None,
-            approved_sha=None,
-            approved_by=None,
+            **_NO_YES,
             **NOBODYS,
         )
 

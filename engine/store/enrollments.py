@@ -96,7 +96,8 @@ class Enrollments:
 
     def away_without_end(self, contact: str) -> list[Life]:
         """Wherever this person's letter waits until a human says that they are back, and since when."""
-        held = draft.c.state == DraftState.HELD, draft.c.outcome == HoldReason.OUT_OF_OFFICE
+        # as an expression: SQLite would look for them among all that are held
+        held = draft.c.state.concat("") == DraftState.HELD, draft.c.outcome == HoldReason.OUT_OF_OFFICE
         found = (
             select(*_FIELDS, draft.c.updated_at.label("since"))
             .join(draft, draft.c.enrollment_id == enrollment.c.id)

@@ -1,12 +1,17 @@
 """The inbound shelf: what was heard, once; and who is never to be written to again."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Row, Select, delete, select, update
 
 from engine.addresses import contact, domain
 from engine.events import Event, Incoming
+from engine.store.inboxes import write_down
 from engine.store.moves import Desk
+from engine.store.pages import Page, Slice, page
 from engine.store.tables import UNMATCHED, inbound_event, inbound_message, suppression, tally
 
 #: Whose events they are, in the book of receipts.
@@ -15,6 +20,19 @@ SOURCE = "agentmail"
 REFUSED = "webhooks refused"
 #: Answers that we found by looking, because no webhook had told us.
 MISSED = "answers no webhook told"
+
+
+_AT_ONCE = 1000
+_HIGHEST = "\U0010ffff"
+
+
+@dataclass(frozen=True, slots=True)
+class Suppressed:
+    """Never to be written to again: an address, or everybody at a domain."""
+
+    address: str
+    reason: str
+    since: datetime
 
 
 class Inbound:
@@ -78,9 +96,10 @@ class Inbound:
 
     def suppress(self, address: str, reason: str) -> None:
         """Never again, from anybody here."""
-        self._desk.insert_once(
-            suppression, address=contact(address), reason=reason, created_at=self._desk.now
-        )
+        key = contact(address)
+        made = self._desk.insert_once(suppression, address=key, reason=reason, created_at=self._desk.now)
+        if made:
+            write_down(self._desk, "suppression: add", f"{key} {reason}")
 
     def suppressed_among(self, addresses: Collection[str]) -> dict[str, str]:
         """Those who may not be written to, alone or with all of their domain, and why; by their contacts."""
@@ -92,3 +111,32 @@ class Inbound:
             for address in addresses
             if (reason := reasons.get(contact(address)) or reasons.get(domain(address)))
         }
+
+    def suppressions(self, part: Slice, *, beginning: str = "") -> Page[Suppressed]:
+        """By name, from A to Z; all of them, or those that begin so."""
+        name = suppression.c.address
+        return page(self._db, self._beginning(beginning), name, name, part, read=_suppressed, expression=True)
+
+    def every_suppression(self) -> Iterator[Suppressed]:
+        """All of them by name, some at a time: a million need not fit into memory."""
+        after = ""
+        while True:
+            some = self._beginning("").where(suppression.c.address > after)
+            rows = self._db.execute(some.order_by(suppression.c.address).limit(_AT_ONCE)).all()
+            yield from map(_suppressed, rows)
+            if len(rows) < _AT_ONCE:
+                return
+            after = rows[-1].address
+
+    def _beginning(self, words: str) -> Select[Any]:
+        query = select(suppression)
+        if not words:
+            return query
+        query = query.where(suppression.c.address.startswith(words, autoescape=True))
+        if self._db.dialect.name == "sqlite":  # its LIKE does not look into an index
+            query = query.where(suppression.c.address.between(words, words + _HIGHEST))
+        return query
+
+
+def _suppressed(row: Row[Any]) -> Suppressed:
+    return Suppressed(row.address, row.reason, row.created_at)

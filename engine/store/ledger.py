@@ -15,28 +15,39 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from engine.model import Draft, Enrollment, Thread
 from engine.states import DraftState, StopReason
+from engine.store.agenda import Agenda
 from engine.store.answers import Answers
 from engine.store.arrivals import Arrivals
+from engine.store.blocks import Blocks
 from engine.store.diaries import Diaries
 from engine.store.drafts import Drafts
 from engine.store.drift import Drifts
 from engine.store.enrollments import Enrollments
+from engine.store.faces import Faces
 from engine.store.filing import Filing
+from engine.store.funnels import Funnels
 from engine.store.glance import Glance
+from engine.store.heard import Hearings
 from engine.store.inbound import Inbound
 from engine.store.inboxes import Inboxes
 from engine.store.keys import Keys
 from engine.store.letters import Letters
 from engine.store.lineage import Lineage
 from engine.store.lists import Lists
+from engine.store.members import Members
 from engine.store.moves import Desk
 from engine.store.nest import Nest
 from engine.store.outbox import Outbox
+from engine.store.overview import Overview
 from engine.store.past import Past
 from engine.store.prepared import ask
+from engine.store.queue import Queue
+from engine.store.reviews import Reviews
 from engine.store.subscribers import Subscribers
 from engine.store.tables import instance
+from engine.store.talks import Talks
 from engine.store.threads import Threads
+from engine.store.today import Today
 from engine.store.views import Views
 from engine.store.watch import Watch
 from engine.store.written import Written
@@ -92,17 +103,28 @@ class Ledger:
         self.letters = Letters(desk)
         self.filing = Filing(desk)
         self.inbound = Inbound(desk)
+        self.heard = Hearings(desk)
         self.inboxes = Inboxes(desk)
         self.lists = Lists(desk)
         self.keys = Keys(desk)
+        self.members = Members(desk)
         self.written = Written(desk)
         self.arrivals = Arrivals(desk)
+        self.blocks = Blocks(desk)
         self.outbox = Outbox(desk)
+        self.overview = Overview(desk)
+        self.queue = Queue(desk)
+        self.reviews = Reviews(desk)
         self.subscribers = Subscribers(desk)
         self.past = Past(desk)
         self.watch = Watch(desk)
         self.answers = Answers(desk)
+        self.agenda = Agenda(desk)
+        self.faces = Faces(desk)
+        self.talks = Talks(desk)
         self.glance = Glance(desk)
+        self.today = Today(desk)
+        self.funnels = Funnels(desk)
         self.lineage = Lineage(desk)
         self.drift = Drifts(desk)
         self.nest = Nest(desk)

@@ -13,6 +13,7 @@ from engine.ids import new_id
 from engine.model import Attachment, Message
 from engine.store.letters import Conversation, Letters, Sieve
 from engine.store.moves import Desk
+from engine.store.pages import Page, Slice, page
 from engine.store.subscribers import Subscriber, Subscribers
 from engine.store.tables import delivery, delivery_try, inbox, message, message_label, telling, webhook
 from engine.store.threads import letter
@@ -298,14 +299,15 @@ class Outbox:
                 yield _shown(row, tries.get(row.id, []))
             last = rows[-1].id
 
+    def page_of(self, part: Slice, webhook_id: str | None = None) -> Page[dict[str, Any]]:
+        """The same, a page at a time."""
+        query, name = _told(webhook_id), delivery.c.id
+        found = page(self._db, query, name, name, part, read=lambda row: row, expression=True)
+        tries = self._tries([row.id for row in found.items])
+        return Page([_shown(row, tries.get(row.id, [])) for row in found.items], found.next)
+
     def _some(self, webhook_id: str | None, before: str | None, *, only_open: bool) -> Sequence[Row[Any]]:
-        query: Select[Any] = (
-            select(*_DELIVERY, telling.c.kind, telling.c.at, telling.c.inbox_id, webhook.c.url)
-            .join(telling, telling.c.id == delivery.c.telling_id)
-            .join(webhook, webhook.c.id == delivery.c.webhook_id)
-        )
-        if webhook_id is not None:
-            query = query.where(delivery.c.webhook_id == webhook_id)
+        query = _told(webhook_id)
         if before is not None:
             query = query.where(delivery.c.id < before)
         if only_open:
@@ -325,6 +327,16 @@ class Outbox:
         counted = select(delivery.c.webhook_id, func.count()).where(_OPEN)
         rows = self._db.execute(counted.group_by(delivery.c.webhook_id))
         return {row[0]: row[1] for row in rows}
+
+
+def _told(webhook_id: str | None) -> Select[Any]:
+    """Deliveries, with what they tell, and to whom: to everybody, or to this one."""
+    query: Select[Any] = (
+        select(*_DELIVERY, telling.c.kind, telling.c.at, telling.c.inbox_id, webhook.c.url)
+        .join(telling, telling.c.id == delivery.c.telling_id)
+        .join(webhook, webhook.c.id == delivery.c.webhook_id)
+    )
+    return query if webhook_id is None else query.where(delivery.c.webhook_id == webhook_id)
 
 
 def _shown(row: Row[Any], tries: list[dict[str, Any]]) -> dict[str, Any]:

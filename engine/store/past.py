@@ -38,7 +38,7 @@ from engine.store.tables import (
 )
 
 #: What the id of an errand begins with, by its kind.
-_PREFIXES = {"task": "tsk", "notice": "ntc", "webhook": "cal", "enter": "ent"}
+_PREFIXES = {"task": "tsk", "notice": "ntc", "webhook": "cal", "enter": "ent", "skipped": "skp"}
 #: What a human does; the rest is done by itself, when its hour comes.
 _BY_HAND = ("task", "notice")
 

@@ -74,6 +74,8 @@ def _everywhere(name: str, first: str, *then: str, where: str) -> Index:
 
 _NOT_ENDED = "state NOT IN ('sent', 'cancelled')"
 _WAITING = "state = 'scheduled' OR state = 'held'"  # not IN: SQLite would not know that one of them is enough
+#: Held until a human says something.
+_TO_REVIEW = "state = 'held' AND held_until IS NULL"
 _WAITING_ANYWHERE = _WAITING.replace("state", "(state || '')")
 
 #: What is noted of an event that speaks of nobody whom we know.
@@ -161,6 +163,7 @@ enrollment = Table(
     Index("enrollment_inbox", "inbox_id", "created_at"),
     _partial("enrollment_company", "company", where="state IN ('active', 'paused')"),
     _partial("enrollment_asleep", "wake_at", where="wake_at IS NOT NULL"),
+    _partial("enrollment_stopped", "updated_at", "reason", where="state = 'stopped'"),
     # nobody stands twice in one sequence at a time, whoever enrolls them and however often
     _partial(
         "enrollment_one_life", "sequence", "contact", where="state IN ('active', 'paused')", unique=True
@@ -243,6 +246,17 @@ draft = Table(
     Column("content_sha", Text, nullable=False),
     Column("approved_sha", Text),
     Column("approved_by", Text),
+    Column(
+        "approved_head", Integer
+    ),  # where its conversation stood when a human said yes; a rule's yes has none
+    Column("approved_until", UtcDateTime),  # a human's yes grows old
+    Column("hour_by", Text),  # who chose its hour; None: the rules did
+    Column("yes_by", UtcDateTime),  # how long it waits for a human's yes
+    Column("oddities", JSON, nullable=False, server_default="[]"),  # what a reviewer should look at twice
+    Column(
+        "rank", Integer, nullable=False, server_default="0"
+    ),  # the odder, the lower: the review begins there
+    Column("alike", Text),  # letters of one way to say one step have the same; None: this one was reworded
     Column("held_until", UtcDateTime),
     Column("claim_token", Text),
     Column("claim_owner", Text),
@@ -263,6 +277,10 @@ draft = Table(
     _partial("draft_releasing", "gate_at", where="state = 'releasing'"),
     _partial("draft_asleep", "held_until", where="state = 'held'"),
     _partial("draft_doubtful", "id", where="state = 'uncertain'"),
+    _partial("draft_review", "rank", "send_at", "id", where=_TO_REVIEW),
+    _partial("draft_alike", "alike", "rank", "id", where=_TO_REVIEW),
+    _partial("draft_yes_by", "yes_by", where="state = 'held' AND yes_by IS NOT NULL"),
+    _partial("draft_yes_until", "approved_until", where="state = 'scheduled' AND approved_until IS NOT NULL"),
     Index("draft_mailbox", "inbox_id", "send_at"),
     _partial("draft_company", "company", "send_at", where="company IS NOT NULL"),
     _partial("draft_domain", "domain", "send_at", where="domain IS NOT NULL"),
@@ -545,6 +563,7 @@ inbound_event = Table(  # every receipt, also of what we could not read
     Column("raw", LargeBinary, nullable=False),
     # what was said about nobody whom we know: we may know them yet
     _partial("inbound_unmatched", "received_at", "event_id", where=f"verdict = '{UNMATCHED}'"),
+    Index("inbound_heard", "received_at", "event_id"),
 )
 
 inbound_message = Table(  # the same mail under another event's name
@@ -581,4 +600,75 @@ audit = Table(  # append-only: the database itself refuses to change a row
     Column("detail", Text),
     Index("audit_draft", "draft_id"),
     Index("audit_enrollment", "enrollment_id"),
+)
+
+audit_block = Table(  # seals the lines of the log, some at a time, each block on top of the one before
+    "audit_block",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("lines", Integer, nullable=False),
+    Column("ranges", JSON, nullable=False),  # [[first, last], …]: of the lines' numbers
+    Column("up_to", BigInteger, nullable=False),  # the highest number so far
+    Column(
+        "gaps", JSON, nullable=False
+    ),  # [[first, last, since], …]: below it, and their lines may still come
+    Column(
+        "marks", Text, nullable=False
+    ),  # eight letters of each line's hash: so that one that changed is named
+    Column("previous", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+)
+
+review = Table(  # what a human said of a letter, and what they saw when they said it
+    "review",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("draft_id", Text, ForeignKey(draft.c.id), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("verdict", Text, nullable=False),  # approved, rejected, withdrawn, edited, expired
+    Column("why", Text),
+    Column("content_sha", Text, nullable=False),
+    Column("evidence", JSON, nullable=False),
+    Index("review_draft", "draft_id", "id"),
+)
+
+member = Table(  # who may come in by the dashboard
+    "member",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("email", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),  # viewer, reviewer, admin
+    Column("teams", JSON, nullable=False, server_default="[]"),
+    Column("password", Text, nullable=False),  # its argon2 hash
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("disabled_at", UtcDateTime),
+)
+
+visit = Table(  # somebody is in, until then
+    "visit",
+    metadata,
+    Column("id", Text, primary_key=True),  # the SHA-256 of what their browser keeps
+    Column("member_id", Text, ForeignKey(member.c.id), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Index("visit_member", "member_id"),
+    Index("visit_end", "expires_at"),
+)
+
+invitation = Table(  # a link that opens once
+    "invitation",
+    metadata,
+    Column("id", Text, primary_key=True),  # the SHA-256 of what stands in the link
+    Column("email", Text),  # whom it is for; None: whoever comes first
+    Column("role", Text, nullable=False),
+    Column("teams", JSON, nullable=False, server_default="[]"),
+    Column("made_by", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("used_at", UtcDateTime),
 )

@@ -341,13 +341,12 @@ class Threads:
         row = self._db.execute(select(*fields).where(*one)).one_or_none()
         return None if row is None else letter(row)
 
-    def messages(self, thread_id: str) -> list[Message]:
-        """Oldest first."""
+    def messages(self, thread_id: str, *, last: int | None = None) -> list[Message]:
+        """Oldest first. `last`: no more than so many, those that were written last."""
         fields = [message.c[name] for name in Message.__dataclass_fields__]
-        rows = self._db.execute(
-            select(*fields).where(message.c.thread_id == thread_id).order_by(message.c.position)
-        )
-        return [letter(row) for row in rows]
+        found = select(*fields).where(message.c.thread_id == thread_id).order_by(message.c.position.desc())
+        rows = self._db.execute(found if last is None else found.limit(last)).all()
+        return [letter(row) for row in reversed(rows)]
 
     def marks(self, threads: Collection[str]) -> dict[str, list[Mark]]:
         """By conversation, the letters that those to come may speak of, the oldest first."""

@@ -8,11 +8,13 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, func, literal_column, select, true
 
 from engine.addresses import CANARY, contact, domain
+from engine.consent import Consent, consent_of
 from engine.hours import Absence
 from engine.ids import follow_up_label
-from engine.model import NEVER
+from engine.model import Draft
 from engine.plan import Done, Happened, History, Said
 from engine.states import DRAFT_ENDS, DraftState, HoldReason, StopReason
+from engine.store.drafts import record
 from engine.store.inbound import REFUSED
 from engine.store.tables import (
     absence,
@@ -48,6 +50,17 @@ class Pending:
     drafts: int
 
 
+@dataclass(frozen=True, slots=True)
+class Before:
+    """The letter that somebody has before them."""
+
+    step: str
+    send_at: datetime
+    state: str
+    outcome: str | None
+    why_then: str
+
+
 class Views:
     """One consistent look."""
 
@@ -64,32 +77,7 @@ class Views:
         if not ended:
             query = query.where(draft.c.state.not_in(sorted(DRAFT_ENDS)))
         for row in self._rows(query.order_by(draft.c.send_at, draft.c.id)):
-            scheduled = ["scheduled"] if row.state == DraftState.SCHEDULED else []
-            yield {
-                "draft_id": row.id,
-                "inbox_id": row.inbox_id,
-                "thread_id": row.thread_id,
-                "enrollment_id": row.enrollment_id,
-                "step": row.step,
-                "to": row.to,
-                "subject": row.subject,
-                "text": row.text,
-                "send_at": None if row.send_at == NEVER else row.send_at,
-                "state": row.state,
-                "send_status": _SEND_STATUS.get(DraftState(row.state)),
-                "approval_state": "approved" if row.approved_sha == row.content_sha else "pending",
-                "reason": row.outcome or row.reason,
-                "labels": ([follow_up_label(row.id)] if row.tag else []) + scheduled,
-                "html": row.html,
-                "also_to": row.also_to,
-                "cc": row.cc,
-                "bcc": row.bcc,
-                "attachments": _enclosed(row.attachments),
-                "variant": row.variant,
-                "message_id": row.message_id,
-                "held_until": row.held_until,
-                "attempt": row.attempt,
-            }
+            yield draft_shown(record(row), followed=row.tag is not None)
 
     def messages(self, *, canary: bool = False) -> Iterator[dict[str, Any]]:
         """What left and what came in, oldest first."""
@@ -135,20 +123,8 @@ class Views:
             .order_by(enrollment.c.created_at, enrollment.c.id)
         )
         for row in self._rows(query):
-            waiting = row.draft_state in {DraftState.SCHEDULED, DraftState.CLAIMED, DraftState.RELEASING}
-            yield {
-                "enrollment_id": row.id,
-                "email": row.email,
-                "sequence": row.sequence,
-                "version": row.version,
-                "state": row.state,
-                "stop_reason": row.reason if row.state == "stopped" else None,
-                "thread_id": row.thread_id,
-                "step": row.step,
-                "next_send_at": row.send_at if waiting else None,
-                "reason": row.reason or _standing(row.draft_state, row.outcome) or row.why_then,
-                "inbox_id": row.inbox_id,
-            }
+            ahead = Before(row.step, row.send_at, row.draft_state, row.outcome, row.why_then)
+            yield person_shown(row, ahead if row.draft_state else None)
 
     def status(self, now: datetime) -> dict[str, Any]:
         """The state of things, counted."""
@@ -260,6 +236,65 @@ def _is_of(inbox_id: Any, canary: bool) -> ColumnElement[bool]:
     """The canary is nobody whom people write to."""
     found: ColumnElement[bool] = true() if canary else inbox_id != CANARY
     return found
+
+
+def draft_shown(one: Draft, *, followed: bool) -> dict[str, Any]:
+    """As `relent drafts --json` has it, and `/v1`. `followed`: its thread bears the label that names it."""
+    scheduled = ["scheduled"] if one.state == DraftState.SCHEDULED else []
+    consent = consent_of(one)
+    return {
+        "draft_id": one.id,
+        "inbox_id": one.inbox_id,
+        "thread_id": one.thread_id,
+        "enrollment_id": one.enrollment_id,
+        "step": one.step,
+        "to": one.to,
+        "subject": one.subject,
+        "text": one.text,
+        "send_at": one.send_at if one.has_an_hour else None,
+        "state": str(one.state),
+        "send_status": _SEND_STATUS.get(one.state),
+        # the word that scripts have always known: a rule's yes is one, too
+        "approval_state": str(Consent.APPROVED if consent == Consent.AUTO_APPROVED else consent),
+        "reason": one.outcome or one.reason,
+        "labels": ([follow_up_label(one.id)] if followed else []) + scheduled,
+        "html": one.html,
+        "also_to": list(one.also_to),
+        "cc": list(one.cc),
+        "bcc": list(one.bcc),
+        "attachments": [
+            {"name": each.name, "content_type": each.content_type, "size": each.size}
+            for each in one.attachments
+        ],
+        "variant": one.variant,
+        "message_id": one.message_id,
+        "held_until": one.held_until,
+        "attempt": one.attempt,
+        "content_sha": one.content_sha,
+        "approved_by": one.approved_by if one.approved_sha == one.content_sha else None,
+        "oddities": list(one.oddities),
+        "yes_by": one.yes_by,
+    }
+
+
+def person_shown(one: Any, pending: Before | None) -> dict[str, Any]:
+    """As `relent people --json` has somebody, and `/v1`. `one`: an enrollment, or a row of one."""
+    leaves = {DraftState.SCHEDULED, DraftState.CLAIMED, DraftState.RELEASING}
+    goes = pending is not None and pending.state in leaves
+    then = pending and (_standing(pending.state, pending.outcome) or pending.why_then)
+    return {
+        "enrollment_id": one.id,
+        "email": one.email,
+        "sequence": one.sequence,
+        "version": one.version,
+        "state": str(one.state),
+        "stop_reason": one.reason if one.state == "stopped" else None,
+        "thread_id": one.thread_id,
+        "step": pending and pending.step,
+        "next_send_at": pending.send_at if pending and goes else None,
+        "reason": one.reason or then,
+        "inbox_id": one.inbox_id,
+    }
 
 
 def _enclosed(attachments: list[dict[str, Any]] | None) -> list[dict[str, Any]]:

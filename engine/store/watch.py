@@ -1,6 +1,6 @@
 """The watch: the brake of the whole house, and the signs by which its parts show that they are alive."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -33,6 +33,7 @@ class Sign:
 
 _RATION = "ration"
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+_ALIVE = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,31 @@ class Ration:
 def nobody_brakes() -> ColumnElement[bool]:
     """For the claim and for the gate: one row, looked at by its key."""
     return ~select(instance.c.id).where(instance.c.id == 1, instance.c.braked_at.is_not(None)).exists()
+
+
+def drift(signs: Iterable[Sign]) -> dict[str, float]:
+    """What reconciliation found, by kind: `drift/labels` says how many, or `drift` says it of all kinds at once."""
+    found: dict[str, float] = {}
+    for each in signs:
+        beginning, _, kind = each.name.partition("/")
+        if beginning != "drift":
+            continue
+        if kind and (number := _a_number(each.says.get("number"))) is not None:
+            found[kind] = number
+        elif not kind:
+            found |= {
+                name: number for name, said in each.says.items() if (number := _a_number(said)) is not None
+            }
+    return found
+
+
+def workers(signs: Iterable[Sign], now: datetime) -> list[Sign]:
+    """Those that were seen of late."""
+    return [each for each in signs if each.name.startswith("worker/") and now - each.at <= _ALIVE]
+
+
+def _a_number(said: object) -> float | None:
+    return float(said) if isinstance(said, int | float) and not isinstance(said, bool) else None
 
 
 class Watch:

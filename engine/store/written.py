@@ -11,17 +11,21 @@ from sqlalchemy import (
     FromClause,
     Row,
     Text,
+    and_,
     delete,
+    false,
     func,
     insert,
     literal,
     literal_column,
+    not_,
     select,
     true,
     type_coerce,
     update,
 )
 
+from engine.consent import Held, Stage
 from engine.model import Draft
 from engine.states import (
     HOLD,
@@ -146,6 +150,23 @@ def _is(which: FromClause, state: DraftState) -> ColumnElement[bool]:
     return is_so
 
 
+def _at(stage: Stage) -> tuple[ColumnElement[bool], ...]:
+    """How far it has come, as `engine/consent.py` has it."""
+    if isinstance(stage, DraftState):
+        return (_apart(draft.c.state) == stage,)
+    held = _apart(draft.c.state) == DraftState.HELD
+    said_no = func.coalesce(draft.c.outcome == HoldReason.REJECTED, false())
+    has_its_yes = func.coalesce(draft.c.approved_sha == draft.c.content_sha, false())
+    asleep = and_(has_its_yes, draft.c.held_until.is_not(None))
+    match stage:
+        case Held.REJECTED:
+            return held, said_no
+        case Held.SUBMITTED:
+            return held, not_(said_no), not_(asleep)
+        case Held.ASLEEP:
+            return held, not_(said_no), asleep
+
+
 def _asked(which: Which, trail: _Trail) -> list[ColumnElement[bool]]:
     """The moments are asked for as the index spells them: else it is read from its beginning."""
     asked: list[ColumnElement[bool]] = []
@@ -219,7 +240,7 @@ class Written:
         self,
         part: Slice,
         *,
-        states: Collection[DraftState] = (),
+        stages: Collection[Stage] = (),
         thread_id: str | None = None,
         inbox_id: str | None = None,
         pod_id: str | None = None,
@@ -237,7 +258,7 @@ class Written:
             theirs = select(inbox.c.id).where(inbox.c.pod_id == pod_id)
             query = query.where(_apart(draft.c.inbox_id).in_(theirs))
         # a state at a time, for then an index has each of them in order
-        each = [query.where(_apart(draft.c.state) == state) for state in sorted(states)] or [query]
+        each = [query.where(*_at(stage)) for stage in sorted(stages)] or [query]
         rows = [row for one in each for row in self._db.execute(one)]
         rows.sort(key=lambda row: row.id, reverse=True)
         shown = rows[: part.limit]
@@ -251,6 +272,12 @@ class Written:
         for row in self._db.execute(lines.where(audit.c.draft_id.in_(drafts)).order_by(audit.c.seq)):
             found[row.draft_id][row.what.partition(": ")[2]] = Deed(row.actor, row.at)
         return found
+
+    def last_deed(self, draft_id: str) -> Deed | None:
+        """What was done with it last, and by whom."""
+        lines = select(audit.c.actor, audit.c.at).where(audit.c.draft_id == draft_id)
+        row = self._db.execute(lines.order_by(audit.c.seq.desc()).limit(1)).one_or_none()
+        return None if row is None else Deed(row.actor, row.at)
 
     def _rarest(self, which: Which) -> "_Trail":
         """The label that the fewest bear: whatever leads is looked at one by one until the page is full."""

@@ -1,7 +1,7 @@
 """What an endpoint is, what lies on the desk before it, and what it is asked: the three nouns of this room."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -9,16 +9,19 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel
 
+from engine.enroll import Pools
 from engine.errors import Invalid, Issue, NotFound
 from engine.keys import Caller, Keyring, covers
 from engine.model import Inbox, Pace
 from engine.post import Counter, Key, Lend
 from engine.seams import Clock
+from engine.sequence import Sequence
 from engine.settle import Outcome
 from engine.store import Ledger, Store
 from engine.store.inboxes import Pod, Scope
 from engine.store.pages import Page, Slice
 from engine.subscribers import Judge
+from engine.witness import Nobody, Witness
 from mailroom import wire
 from mailroom.api.rate import Rate
 from mailroom.api.seal import Seal
@@ -27,6 +30,16 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 Method = Literal["GET", "POST", "PATCH", "DELETE"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnFile:
+    """A sequence as a file here has it just now."""
+
+    sequence: Sequence
+    files: Callable[[], Mapping[str, bytes]] = (
+        dict  #: what it attaches, by its SHA-256; read when it is wanted
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +62,9 @@ class Desk:
     anywhere: bool = False  #: while there are none: any, because nothing leaves
     public_url: str | None = None  #: how the world reaches us; None: as this request did
     max_body: int = 10 * 1024**2
+    sequences: Callable[[], Iterable[OnFile]] = tuple  #: those that can be read, from the folder of sequences
+    pools: Pools = field(default_factory=dict)
+    witness: Witness = field(default_factory=Nobody)  #: who knows a database that was restored or copied
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

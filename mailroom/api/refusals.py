@@ -12,6 +12,7 @@ from engine.errors import (
     NotFound,
     Refused,
     Rejected,
+    Stale,
     TooMany,
     Unauthorized,
     Unavailable,
@@ -71,6 +72,8 @@ _FIX = {
     "invalid_token_type": "Write the header as `Authorization: Bearer <key>`, with one blank and a capital B.",
     "unknown_api_key": "Look at the key: it was never made here, has expired, or was deleted.",
     "missing_permission": "Use a key that has this permission.",
+    "not_a_reviewer": "Ask somebody whom `approval.by` of the sequence names; a key is named by its own name.",
+    "beyond_its_scope": "Use a key of the whole organization.",
     "not_found": "Look at the path and the id; a key sees only what is in its scope.",
     "not_offered": "This server does not have it. Everything that it has is listed at /docs.",
     "method_not_allowed": "Look at the header Allow.",
@@ -113,6 +116,8 @@ def refusal(error: Exception) -> Refusal:
         body["errors"] = [
             {"path": list(each.path), "message": each.message, "code": each.code} for each in error.issues
         ]
+    if isinstance(error, Stale) and error.changed:
+        body["changed"] = dict(error.changed)
     if code in _FIX:
         body["fix"] = _FIX[code]
     return Refusal(status=status, body=body | {"docs": _DOCS}, headers=_headers(error, status))

@@ -13,7 +13,7 @@ from alembic.config import Config
 from sqlalchemy import JSON, Connection, LargeBinary, MetaData, create_engine, make_url, text
 
 import engine.store.connect
-from engine.approve import approve
+from engine.approve import Reviewer, approve
 from engine.dispatch import dispatch_due
 from engine.enroll import Skipped, enroll, prepare
 from engine.model import Pace, Prospect
@@ -83,7 +83,7 @@ def test_whoever_was_on_their_way_goes_on_at_their_hours(old_database, mailbox, 
     assert migrate_url(old_database) == ("0001", HEAD)
     store, clock = open_store(old_database), FrozenClock(SATURDAY)
     [held] = [draft for draft in pending(store, clock.now()) if draft["state"] == "held"]
-    approve(held["draft_id"], by="kim", store=store, clock=clock)
+    approve(held["draft_id"], by=Reviewer(id="kim"), store=store, clock=clock)
 
     left = []
     while waiting := [draft["send_at"] for draft in pending(store, clock.now())]:

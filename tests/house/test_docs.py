@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -86,8 +87,33 @@ def _shown_commands() -> list[str]:
     return [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
 
 
+def test_what_the_readme_shows_of_the_demo_is_what_it_prints(tmp_path):
+    """But for its times, its port and its one-time link."""
+    ran = _ran("relent demo", tmp_path)
+    for process in re.findall(r"kill (\d+)", ran.stdout):
+        os.kill(int(process), signal.SIGTERM)
+    [shown] = re.findall(
+        r"```text\n(Quick question, .*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL
+    )
+
+    printed = {_without_chance(line) for line in ran.stdout.splitlines()}
+    assert [line for line in shown.splitlines() if line != "…" and _without_chance(line) not in printed] == []
+
+
+def _without_chance(line: str) -> str:
+    for by_chance in (r"127\.0\.0\.1:\d+", r"\d+ ms", r"[\d.]+ s\b", r"/enter/\S+"):
+        line = re.sub(by_chance, "…", line)
+    return line.rstrip()
+
+
+def test_the_readme_leads_to_the_dashboard():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert "](docs/dashboard.md)" in readme
+    assert "dashboard" in readme.partition("## Why it exists")[0]
+
+
 def test_what_the_readme_shows_runs_as_shown(tmp_path):
-    """Every `relent …` of the README, in order, in an empty folder; the demo included."""
+    """Every `relent …` of the README's console blocks, in order, in an empty folder."""
     commands = [command for command in _shown_commands() if command.startswith("relent ")]
     assert len(commands) >= 5
     environment = {key: value for key, value in os.environ.items() if not key.startswith("RELENT_")}

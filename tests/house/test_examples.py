@@ -308,6 +308,24 @@ def test_the_seven_blocks_do_what_they_say(run: Run, client: AgentMail, inbox: s
     assert client.inboxes.messages.get(inbox, message_id).subject == "Your order"
 
 
+# --- the engine's own API ---
+
+
+def test_a_human_says_yes_rewords_and_says_no(run: Run, client: AgentMail, inbox: str):
+    said = run("review").splitlines()
+
+    assert said[:2] == ["3 wait for a yes", "to ann@example.com: Dear ann, shall we talk? (0 letters before)"]
+    assert said[2:4] == [
+        "approved by key_config_1",
+        "approved: Dear Bob, have you a minute on Thursday?",
+    ]
+    assert said[4].startswith("409: ['approval_state', 'at', 'by', 'content_sha', 'state'")
+    assert said[5] == "rejected: rejected: she asked us to stop"
+    assert eventually(lambda: client.inboxes.messages.list(inbox).count == 2)
+    texts = {each.preview for each in client.inboxes.messages.list(inbox).messages}
+    assert texts == {"Dear ann, shall we talk?", "Dear Bob, have you a minute on Thursday?"}
+
+
 # --- the neighbours ---
 
 

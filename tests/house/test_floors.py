@@ -14,11 +14,21 @@ PACKAGES = {"engine", "relent"} | WINGS
 #: Rooms of the ground floor, by floor. A room may import what lies below it, and never its own floor.
 FLOORS = {
     14: {"engine.dispatch", "engine.post"},
-    13: {"engine.scribe", "engine.carry", "engine.reconcile", "engine.canary"},
-    12: {"engine.moving", "engine.errands", "engine.receive", "engine.heed", "engine.chorus"},
+    13: {"engine.approve", "engine.scribe", "engine.carry", "engine.reconcile", "engine.canary"},
+    12: {
+        "engine.evidence",
+        "engine.moving",
+        "engine.errands",
+        "engine.receive",
+        "engine.heed",
+        "engine.chorus",
+    },
     11: {
         "engine.enroll",
-        "engine.approve",
+        "engine.resume",
+        "engine.members",
+        "engine.seal",
+        "engine.rehearse",
         "engine.vigil",
         "engine.write",
         "engine.shelve",
@@ -40,8 +50,8 @@ FLOORS = {
     8: {"engine.store", "engine.compose", "engine.seams"},
     7: {"engine.plan", "engine.verdict", "engine.winner"},
     6: {"engine.wording", "engine.calls"},
-    5: {"engine.limits", "engine.markup", "engine.quote", "engine.tags"},
-    4: {"engine.model", "engine.hours"},
+    5: {"engine.consent", "engine.limits", "engine.markup", "engine.quote", "engine.tags"},
+    4: {"engine.model", "engine.hours", "engine.oddity"},
     3: {"engine.render"},
     2: {"engine.states", "engine.sequence", "engine.companies"},
     1: {
@@ -55,6 +65,8 @@ FLOORS = {
         "engine.headers",
         "engine.slips",
         "engine.trail",
+        "engine.differences",
+        "engine.odds",
     },
     0: {"engine.errors"},
 }
@@ -63,7 +75,7 @@ CELLAR = "engine.store"
 
 #: What may be known of the outside world, and where.
 OUTSIDE = {
-    "starlette": {"webhooks", "mailroom", "relent"},
+    "starlette": {"webhooks", "mailroom", "dashboard", "relent"},
     "uvicorn": {"relent"},
     "typer": {"relent"},
     "rich": {"relent"},
@@ -73,7 +85,8 @@ OUTSIDE = {
     "rq": {"relent"},
     "sqlalchemy": {"engine"},
     "alembic": {"engine"},
-    "jinja2": {"engine", "relent"},  # letters; and the page of a simulation
+    "jinja2": {"engine", "dashboard", "relent"},  # letters; pages; and the page of a simulation
+    "argon2": {"engine"},
     "pydantic_settings": {"relent"},
     "structlog": {"relent"},
     "prometheus_client": {"relent"},

@@ -41,6 +41,12 @@ def test_the_wheel_holds_the_example_sequences_and_the_migrations(inside):
     assert "engine/store/migrations/env.py" in inside
 
 
+def test_the_wheel_holds_the_dashboards_pages_and_what_a_browser_fetches(inside):
+    assert {f"dashboard/templates/{name}.html" for name in ("base", "parts", "today", "login")} <= inside
+    assert {"dashboard/static/css/base.css", "dashboard/static/icons.svg"} <= inside
+    assert {f"dashboard/static/js/{name}" for name in ("relent.js", "htmx.min.js", "htmx.LICENSE")} <= inside
+
+
 def test_the_wheel_says_that_it_is_typed(inside):
     assert {f"{package}/py.typed" for package in ("engine", "mailroom", "relent")} <= inside
 

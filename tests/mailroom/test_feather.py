@@ -15,14 +15,14 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 
-from engine.approve import approve
+from engine.approve import Reviewer, approve, reject, withdraw
 from engine.dispatch import dispatch_due
 from engine.errors import NoAnswer, PermanentFailure
 from engine.ids import new_id
 from engine.model import NEVER
 from engine.post import Counter, take
 from engine.react import react
-from engine.states import DraftState
+from engine.states import DraftState, HoldReason
 from engine.wish import Author, Wish
 from engine.write import Change, discard, update, write
 from mailroom.api.door import Api
@@ -208,13 +208,16 @@ def test_written_is_a_draft_that_nobody_has_submitted(drafts, writes):
     assert stand(drafts()) == ("draft", "unsubmitted", None)
 
 
-def test_with_an_hour_it_is_approved_by_whoever_gave_it(drafts, writes, laid, clock):
+def test_with_an_hour_from_its_author_no_human_was_asked_and_it_says_whose_word_it_was(
+    drafts, writes, laid, clock
+):
     draft = writes()
     clock.pass_(HOUR)
     update(draft.id, Change(send_at=clock.now() + HOUR), by=ANN, store=laid.store, clock=clock)
     (shown,) = drafts()
 
-    assert stand([shown]) == ("approved", "approved", str(uuid_of(ANN.id, uuid4())))
+    assert stand([shown]) == ("approved", "auto_approved", str(uuid_of(ANN.id, uuid4())))
+    assert shown["auto_send_reason"] == f"written by {ANN.id}, who may send"
     assert datetime.fromisoformat(shown["approved_at"]) == clock.now()
 
 
@@ -222,19 +225,90 @@ def test_what_waits_for_a_human_is_submitted_until_one_says_yes(drafts, laid, cl
     enrolled(laid.store, clock.now(), wants=sequence(approval="all"))
     (shown,) = drafts(status="submitted")
     assert stand([shown]) == ("submitted", "pending", None)
-    approve(name_of("drf", UUID(shown["id"])), by="sam", store=laid.store, clock=clock)
+    approve(name_of("drf", UUID(shown["id"])), by=Reviewer(id="sam"), store=laid.store, clock=clock)
     (shown,) = drafts(status="approved")
 
     assert (shown["approval_state"], shown["approved_by_member_id"] is not None) == ("approved", True)
     assert datetime.fromisoformat(shown["approved_at"]) == clock.now()
+    assert shown["auto_send_reason"] is None
 
 
-def test_what_needs_no_yes_says_so(drafts, laid, clock):
+def test_what_was_seen_is_shown_with_the_yes(drafts, laid, clock):
+    enrolled(laid.store, clock.now(), wants=sequence(approval="all"))
+    (shown,) = drafts()
+    assert shown["evidence_snapshot"] is None
+    draft_id = name_of("drf", UUID(shown["id"]))
+    approve(draft_id, by=Reviewer(id="sam"), store=laid.store, clock=clock)
+    (shown,) = drafts()
+
+    seen = shown["evidence_snapshot"]
+    assert (seen["to"], seen["subject"], seen["text"]) == ([IDA], shown["subject"], shown["body_text"])
+    withdraw(draft_id, by=Reviewer(id="sam"), store=laid.store, clock=clock)
+    assert stand(drafts(status="submitted")) == ("submitted", "pending", None)
+    assert drafts()[0]["evidence_snapshot"] is None
+
+
+def test_a_letter_that_was_rejected_is_a_draft_again(drafts, laid, clock):
+    enrolled(laid.store, clock.now(), wants=sequence(approval="all"))
+    draft_id = name_of("drf", UUID(drafts()[0]["id"]))
+    reject(draft_id, why="too bold", then="pause", by=Reviewer(id="sam"), store=laid.store, clock=clock)
+
+    assert stand(drafts(status="draft")) == ("draft", "rejected", None)
+    assert drafts(status="submitted") == []
+
+
+def test_a_yes_that_was_followed_by_a_no_is_a_no(drafts, laid, clock):
+    enrolled(laid.store, clock.now(), wants=sequence(approval="all"))
+    draft_id = name_of("drf", UUID(drafts()[0]["id"]))
+    approve(draft_id, by=Reviewer(id="sam"), store=laid.store, clock=clock)
+    reject(draft_id, why="wrong person", then="stop", by=Reviewer(id="ann"), store=laid.store, clock=clock)
+    (shown,) = drafts(status="discarded")
+
+    assert stand([shown]) == ("discarded", "rejected", None)
+    assert shown["discarded_by_member_id"] is not None
+
+
+def test_what_sleeps_for_an_absence_has_its_yes_and_is_submitted_to_nobody(drafts, laid, clock, pace):
     enrolled(laid.store, clock.now())
+    with laid.store.transaction(clock.now(), "a test") as ledger:
+        (pending,) = ledger.views.drafts()
+        draft = ledger.drafts.get(pending["draft_id"])
+        assert ledger.drafts.hold(
+            draft, HoldReason.OUT_OF_OFFICE, send_at=clock.now() + HOUR, until=clock.now() + HOUR
+        )
+
+    assert stand(drafts(status="approved")) == ("approved", "auto_approved", None)
+    assert drafts(status="submitted") == []
+
+
+@pytest.mark.parametrize(
+    ("above", "steps", "why"),
+    [
+        ({}, None, "approval: none in the sequence"),
+        ({"approval": {"steps": ["step-2"]}}, None, "approval: step-2, and this is step-1"),
+        (
+            {"approval": "all"},
+            [{"subject": "Hi", "body": "Hello", "approve": False}],
+            "approve: false at step-1",
+        ),
+    ],
+)
+def test_what_needs_no_yes_says_why(drafts, laid, clock, above, steps, why):
+    enrolled(laid.store, clock.now(), wants=sequence(*(steps or ()), **above))
     (shown,) = drafts()
 
     assert stand([shown]) == ("approved", "auto_approved", None)
-    assert shown["auto_send_reason"]
+    assert shown["auto_send_reason"] == why
+
+
+def test_of_a_sequence_that_asks_for_the_first_the_second_says_so(drafts, laid, clock, mailbox):
+    enrolled(laid.store, clock.now(), wants=sequence(approval="first"))
+    draft_id = name_of("drf", UUID(drafts()[0]["id"]))
+    approve(draft_id, by=Reviewer(id="sam"), store=laid.store, clock=clock)
+    dispatch(laid, mailbox)
+    (shown,) = drafts(status="approved")
+
+    assert shown["auto_send_reason"] == "approval: first, and this is step-2"
 
 
 def test_what_has_left_is_sent_and_is_a_turn(drafts, writes, laid):
@@ -243,7 +317,7 @@ def test_what_has_left_is_sent_and_is_a_turn(drafts, writes, laid):
     answer = writes(in_reply_to=draft.message_id)
     shown = {name_of("drf", UUID(each["id"])): each for each in drafts()}
 
-    assert stand([shown[draft.id]])[:2] == ("sent", "approved")
+    assert stand([shown[draft.id]])[:2] == ("sent", "auto_approved")
     assert shown[draft.id]["sent_turn_id"] == shown[answer.id]["in_reply_to_turn_id"] is not None
     assert shown[answer.id]["session_id"] == shown[draft.id]["session_id"]
 
@@ -254,7 +328,7 @@ def test_what_is_leaving_is_being_sent(drafts, writes, clock, mailbox, laid):
     writes(send_at=clock.now() + HOUR)
     dispatch(laid, mailbox)
 
-    assert stand(seen)[:2] == ("sending", "approved")
+    assert stand(seen)[:2] == ("sending", "auto_approved")
 
 
 @pytest.mark.parametrize(("trouble", "state"), [(PermanentFailure, "failed"), (NoAnswer, "uncertain")])

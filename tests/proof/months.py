@@ -16,7 +16,7 @@ from sqlalchemy import Select, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from engine.addresses import contact
-from engine.approve import approve, resume
+from engine.approve import Reviewer, approve
 from engine.brake import stop
 from engine.dispatch import dispatch_due
 from engine.enroll import enroll_all, prepare
@@ -26,6 +26,7 @@ from engine.ids import FOLLOW_UP, follow_up_label
 from engine.model import Letter, Pace, Prospect, Sent, Withdrawn
 from engine.react import react
 from engine.recover import recover, settle_doubt
+from engine.resume import resume
 from engine.seams import Clock, Gate, Trace
 from engine.sequence import Sequence
 from engine.store import Store
@@ -270,7 +271,7 @@ class House:
 
     def approve(self, draft_id: str) -> None:
         self.books.asleep.pop(self._life_of(draft_id) or "", None)
-        self._ask(lambda: approve(draft_id, by="Ann", **self.tools))
+        self._ask(lambda: approve(draft_id, by=Reviewer(id="Ann"), **self.tools))
 
     def resume(self, email: str) -> None:
         for life in self._lives(email):

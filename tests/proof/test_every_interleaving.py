@@ -32,7 +32,7 @@ from zlib import crc32
 import pytest
 
 from engine import ids, owner
-from engine.approve import approve
+from engine.approve import Reviewer, approve
 from engine.dispatch import dispatch_due
 from engine.errors import Busy, NoAnswer, NotFound, PermanentFailure, Refused, StillSending, TemporaryFailure
 from engine.events import Event
@@ -214,7 +214,7 @@ class Play:
 
     def approve(self) -> None:
         with suppress(Refused, NotFound):
-            approve(self.scene.draft_id, by="kim", store=self.store, clock=self.clock)
+            approve(self.scene.draft_id, by=Reviewer(id="kim"), store=self.store, clock=self.clock)
 
     def edit(self) -> None:
         with suppress(Busy, NotFound):

@@ -84,6 +84,7 @@ def test_where_all_is_well_it_says_so_and_ends_with_0(folder):
         "drafts",
         "brake",
         "canary",
+        "log",
         "drift",
     }
     assert set(states(said).values()) == {"well", "off"}

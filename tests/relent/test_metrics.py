@@ -25,9 +25,10 @@ from engine.keys import Keyring
 from engine.model import Prospect
 from engine.seams import Trace
 from engine.store import Store, open_store
+from engine.store.watch import drift
 from relent.assemble import House
 from relent.config import Canary
-from relent.exposition import Lookout, drift
+from relent.exposition import Lookout
 from relent.metrics import NUMBERS
 from relent.watching import Presence
 from relent.web import create_app

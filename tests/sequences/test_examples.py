@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.approve import approve
+from engine.approve import Reviewer, approve
 from engine.dispatch import dispatch_due
 from engine.enroll import enroll, prepare
 from engine.happen import happen
@@ -76,7 +76,7 @@ def a_month(store, clock, mailbox, pace):
             wake_due(store=store, clock=clock)
             for draft in pending(store, clock.now()):
                 if draft["state"] == "held":
-                    approve(draft["draft_id"], by="kim", store=store, clock=clock)
+                    approve(draft["draft_id"], by=Reviewer(id="kim"), store=store, clock=clock)
             list(dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=pace))
             clock.pass_(_until_something_is_due(pending(store, clock.now()), clock.now()))
 

@@ -12,8 +12,10 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from engine.approve import approve_restored
+from engine.approve import Reviewer, approve_restored
 from engine.dispatch import dispatch_due
+from engine.errors import NotFound
+from engine.members import Members
 from engine.react import Stopped, react
 from engine.recover import recover
 from engine.safe import Held, arrive, ask_the_mailbox, look, resume
@@ -99,6 +101,27 @@ def test_what_left_after_a_backup_does_not_leave_again_when_it_is_put_back(resto
     assert restored.brake().startswith("restored: it has forgotten what it knew on Thu 05 Mar 2026 09:00:00")
     [held] = pending(restored.store, restored.clock.now())
     assert (held["step"], held["state"], held["reason"]) == ("step-2", "held", "restored")
+
+
+def test_whoever_was_in_when_the_backup_was_made_is_not_in_any_more(here, clock, tmp_path):
+    """Perhaps they were shut out since, and the backup has forgotten that."""
+    members = Members(store=here.store, clock=here.clock)
+    link = members.invite("kim@acme.example", "admin", by="a test")
+    guest = members.accept(link.token, name="Kim", password="a long enough password")
+    open_link = members.invite("lea@acme.example", "admin", by="a test")
+    enrolled(here.store, clock.now())
+    here.opens()
+    backup = Backup(here.store, tmp_path)
+    clock.pass_(timedelta(minutes=5))
+    with here.store.transaction(clock.now(), "a test") as ledger:
+        ledger.enrollments.pause([person["enrollment_id"] for person in people(here.store, clock.now())], "x")
+    assert here.looks(here.opens())
+    backup.put_back()
+    assert here.opens() is None
+
+    assert members.know(guest.token) is None
+    with pytest.raises(NotFound):
+        members.accept(open_link.token, name="Lea", password="a long enough password")
 
 
 def test_it_stays_so_however_often_it_is_started_and_whatever_becomes_due(restored, clock, sends):
@@ -367,7 +390,7 @@ def test_a_human_lets_go_and_what_may_have_left_still_waits_for_a_word(restored,
     clock.pass_(DAY)
     assert sends(restored) == ["tom@harbour.example"]
 
-    assert len(list(approve_restored(by="kim", store=restored.store, clock=clock))) == 1
+    assert len(list(approve_restored(by=Reviewer(id="kim"), store=restored.store, clock=clock))) == 1
     assert sends(restored) == [IDA]
 
 

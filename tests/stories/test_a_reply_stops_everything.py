@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from engine.approve import approve, resume
+from engine.approve import Reviewer, approve
 from engine.dispatch import dispatch_due
 from engine.enroll import AlreadyIn, NotWanted, Waits, enroll, prepare
 from engine.errors import PermanentFailure, StillSending, TemporaryFailure
@@ -15,6 +15,7 @@ from engine.events import AutoReply, Bounce, Complaint
 from engine.model import Prospect, Withdrawn
 from engine.react import Held, Ignored, Stopped, react
 from engine.recover import recover
+from engine.resume import resume
 from engine.settle import CalledOff, Delivered, Postponed
 from engine.states import HoldReason, StopReason
 from engine.store import Reach
@@ -374,7 +375,7 @@ def test_an_answer_that_nobody_vouches_for_holds_until_a_human_says_so(store, cl
 
     clock.pass_(YEAR)
     assert _send_all(store, mailbox, clock, pace) == []
-    approve(first["draft_id"], by="kim", store=store, clock=clock)
+    approve(first["draft_id"], by=Reviewer(id="kim"), store=store, clock=clock)
     assert [type(outcome) for outcome in _send_all(store, mailbox, clock, pace)] == [Delivered]
 
 
@@ -624,7 +625,7 @@ def test_a_doubtful_answer_that_is_vouched_for_later_stops(store, clock, pace):
     enrolled(store, clock.now())
     [first] = pending(store, clock.now())
     react(reply(first["thread_id"], verified=False), b"", store=store, clock=clock, pace=pace)
-    approve(first["draft_id"], by="kim", store=store, clock=clock)
+    approve(first["draft_id"], by=Reviewer(id="kim"), store=store, clock=clock)
 
     reaction = react(reply(first["thread_id"], id="evt_2"), b"", store=store, clock=clock, pace=pace)
 
@@ -659,7 +660,7 @@ def test_resuming_somebody_whose_letter_is_pending_makes_no_second_thread(store,
     mailbox.before_gate = lambda letter: None
 
     resume(IDA, by="kim", store=store, clock=clock)
-    approve(failed["draft_id"], by="kim", store=store, clock=clock)
+    approve(failed["draft_id"], by=Reviewer(id="kim"), store=store, clock=clock)
     for days in (3, 5, 0):
         _send_all(store, mailbox, clock, pace)
         clock.pass_(timedelta(days=days))

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, update
 
-from engine.approve import approve, resume
+from engine.approve import Reviewer, approve
 from engine.brake import stop
 from engine.dispatch import dispatch_due
 from engine.enroll import enroll, prepare
@@ -15,6 +15,7 @@ from engine.happen import happen
 from engine.model import Prospect
 from engine.react import react
 from engine.recover import recover
+from engine.resume import resume
 from engine.revise import Fate, apply, look
 from engine.states import HoldReason
 from engine.store.tables import audit, draft
@@ -185,7 +186,7 @@ def test_what_moved_for_another_reason_than_the_edit_keeps_its_hour(hands, store
     above = {"approval": "all"}
     enrolled(store, clock.now(), wants=sequence(HELLO, BUMP, **above))
     clock.pass_(timedelta(hours=1))
-    approve(hands.draft()["draft_id"], by="kim", store=store, clock=clock)
+    approve(hands.draft()["draft_id"], by=Reviewer(id="kim"), store=store, clock=clock)
     clock.pass_(timedelta(hours=1))
     assert fates(hands.look(sequence(HELLO, BUMP | {"body": "Other words"}, **above))) == {
         IDA: Fate.UNTOUCHED
@@ -343,9 +344,9 @@ def test_a_task_is_not_given_twice_either(hands, store, clock):
 
 def test_a_yes_to_another_hour_is_void(hands, store, clock):
     enrolled(store, clock.now(), wants=sequence(HELLO, BUMP, approval="all"))
-    approve(hands.draft()["draft_id"], by="kim", store=store, clock=clock)
+    approve(hands.draft()["draft_id"], by=Reviewer(id="kim"), store=store, clock=clock)
     hands.send()
-    approve(hands.draft()["draft_id"], by="kim", store=store, clock=clock)
+    approve(hands.draft()["draft_id"], by=Reviewer(id="kim"), store=store, clock=clock)
     edited = sequence(HELLO, BUMP | {"after": "2d"}, approval="all")
 
     assert fates(hands.look(edited)) == {IDA: Fate.APPROVAL_VOID}
@@ -358,14 +359,14 @@ def test_a_yes_to_another_hour_is_void(hands, store, clock):
     )
     assert found["send_at"] == clock.now() + 2 * DAY
     assert hands.after(days=2) == []
-    approve(found["draft_id"], by="kim", store=store, clock=clock)
+    approve(found["draft_id"], by=Reviewer(id="kim"), store=store, clock=clock)
     assert len(hands.send()) == 1
 
 
 def test_a_void_yes_is_asked_for_again_although_they_are_away(hands, store, clock):
     enrolled(store, clock.now(), wants=sequence(HELLO, BUMP, approval={"steps": ["bump"]}))
     hands.send()
-    approve(hands.draft()["draft_id"], by="kim", store=store, clock=clock)
+    approve(hands.draft()["draft_id"], by=Reviewer(id="kim"), store=store, clock=clock)
     hands.be_away()
     before = hands.draft()
     edited = sequence(HELLO, BUMP | {"after": "4d"}, approval={"steps": ["bump"]})
@@ -378,7 +379,7 @@ def test_a_void_yes_is_asked_for_again_although_they_are_away(hands, store, cloc
 
 def test_a_yes_that_the_edit_does_not_concern_still_counts(hands, store, clock):
     enrolled(store, clock.now(), wants=sequence(HELLO, BUMP, approval="all"))
-    approve(hands.draft()["draft_id"], by="kim", store=store, clock=clock)
+    approve(hands.draft()["draft_id"], by=Reviewer(id="kim"), store=store, clock=clock)
     hands.apply(sequence(HELLO, BUMP | {"after": "2d"}, approval="all"))
     assert len(hands.send()) == 1
 
@@ -393,7 +394,7 @@ def test_what_waits_for_its_first_yes_goes_on_waiting_at_its_new_hour(hands, sto
 
 def test_what_a_human_looks_at_for_another_reason_stays_so(hands, store, clock, mailbox, pace):
     enrolled(store, clock.now(), wants=sequence(HELLO, BUMP, approval="all"))
-    approve(hands.draft()["draft_id"], by="kim", store=store, clock=clock)
+    approve(hands.draft()["draft_id"], by=Reviewer(id="kim"), store=store, clock=clock)
     clock.pass_(3 * DAY)
     recover(store=store, mailbox=mailbox, clock=clock, pace=pace)
     edited = sequence(HELLO | {"after": "9d"}, BUMP, approval="all")

@@ -10,7 +10,6 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from engine.approve import resume
 from engine.brake import suppress
 from engine.calls import WAITS, Answer, Rests
 from engine.dispatch import dispatch_due
@@ -18,6 +17,7 @@ from engine.errands import LeftToAHuman, NotOurs, Ran, TriesAgain, done, retry, 
 from engine.errors import ConfigError, NotFound, Refused
 from engine.label import label_reply
 from engine.react import react
+from engine.resume import resume
 from engine.wake import wake_due
 from relent.assemble import House
 from relent.cli_errands import register

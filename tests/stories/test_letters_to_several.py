@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from engine.approve import approve
+from engine.approve import Reviewer, approve
 from engine.brake import suppress
 from engine.carry import Hands, carry
 from engine.dispatch import dispatch_due
@@ -334,7 +334,7 @@ def test_a_paused_inbox_holds_a_sequence_until_a_human_says_go(
     mailbox.before_gate = lambda letter: None
     change(SAM, paused=False)
     assert sends() == []
-    approve(held["draft_id"], by="kim", store=store, clock=clock)
+    approve(held["draft_id"], by=Reviewer(id="kim"), store=store, clock=clock)
     assert [type(outcome) for outcome in sends()] == [Delivered]
 
 

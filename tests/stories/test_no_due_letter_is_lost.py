@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from engine.approve import approve
+from engine.approve import Reviewer, approve
 from engine.dispatch import dispatch_due
 from engine.enroll import Enrolled, Waits, enroll, prepare
 from engine.errors import NotFound, Refused, TemporaryFailure
@@ -112,7 +112,7 @@ def test_what_is_far_too_late_waits_for_a_human(store, clock, mailbox, pace):
     assert _send(store, mailbox, clock, pace) == []
     [draft] = pending(store, clock.now())
     assert (draft["state"], draft["reason"]) == ("held", "late")
-    approve(draft["draft_id"], by="kim", store=store, clock=clock)
+    approve(draft["draft_id"], by=Reviewer(id="kim"), store=store, clock=clock)
     recover(store=store, mailbox=mailbox, clock=clock, pace=pace)
     assert [type(outcome) for outcome in _send(store, mailbox, clock, pace)] == [Delivered]
 
@@ -129,9 +129,9 @@ def test_approving_what_is_not_there_or_not_held_says_so(store, clock, mailbox, 
     [draft] = pending(store, clock.now())
 
     with pytest.raises(Refused, match="scheduled: there is nothing to approve"):
-        approve(draft["draft_id"], by="kim", store=store, clock=clock)
+        approve(draft["draft_id"], by=Reviewer(id="kim"), store=store, clock=clock)
     with pytest.raises(NotFound):
-        approve("drf_none", by="kim", store=store, clock=clock)
+        approve("drf_none", by=Reviewer(id="kim"), store=store, clock=clock)
 
 
 def test_a_batch_that_takes_too_long_lets_the_rest_go_free(store, clock, mailbox, pace):

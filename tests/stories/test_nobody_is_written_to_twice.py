@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from engine import carry
-from engine.approve import approve
+from engine.approve import Reviewer, approve
 from engine.dispatch import dispatch_due
 from engine.enroll import AlreadyIn, enroll, prepare
 from engine.errors import NoAnswer, PermanentFailure, Refused
@@ -230,7 +230,7 @@ def test_what_the_server_refuses_for_good_is_shown_and_not_tried_again(store, cl
     assert list(dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=pace)) == []
     assert people(store, clock.now())[0]["reason"] == "failed: 550 5.1.1 no such user"
     mailbox.before_gate = lambda letter: None
-    approve(outcome.draft_id, by="kim", store=store, clock=clock)  # a human: try again
+    approve(outcome.draft_id, by=Reviewer(id="kim"), store=store, clock=clock)  # a human: try again
     list(dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=pace))
     assert len(mailbox.sent) == 1
 

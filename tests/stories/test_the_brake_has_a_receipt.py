@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from engine.approve import resume_sequence
 from engine.brake import stop_everything, stop_sequence
 from engine.dispatch import dispatch_due
 from engine.errors import NotFound
+from engine.resume import resume_sequence
 from engine.safe import resume
 from engine.settle import Postponed
 from engine.witness import Nobody

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import update
 
-from engine.approve import approve, resume
+from engine.approve import Reviewer, approve
 from engine.brake import stop, suppress
 from engine.dispatch import dispatch_due
 from engine.enroll import Waits, enroll, prepare
@@ -16,6 +16,7 @@ from engine.happen import happen
 from engine.model import Prospect
 from engine.react import react
 from engine.recover import recover
+from engine.resume import resume
 from engine.states import DraftState, EnrollmentState
 from engine.store.tables import draft
 from engine.wake import wake_due
@@ -118,7 +119,7 @@ def test_a_yes_that_is_waited_for(store, clock, ask, send):
     assert told.since == since
     assert told.release == f"relent approve {told.draft_id}"
 
-    approve(told.draft_id, by="kim", store=store, clock=clock)
+    approve(told.draft_id, by=Reviewer(id="kim"), store=store, clock=clock)
     assert len(send()) == 1
 
 

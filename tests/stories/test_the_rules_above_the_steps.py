@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from engine.approve import approve, resume
+from engine.approve import Reviewer, approve
 from engine.brake import stop, suppress
 from engine.dispatch import dispatch_due
 from engine.enroll import AlreadyIn, Enrolled, NotWanted, Skipped, enroll, enroll_all, prepare
@@ -19,6 +19,7 @@ from engine.events import AutoReply, Bounce, Complaint
 from engine.model import Prospect
 from engine.react import Held, Ignored, Stopped, react
 from engine.recover import recover
+from engine.resume import resume
 from engine.settle import Delivered, InDoubt, Postponed
 from tests.makers import IDA, SAM, enrolled, pending, people, reply, sequence
 
@@ -159,7 +160,7 @@ def test_never_waits_for_a_human_when_somebody_is_away(store, clock, mailbox, pa
     clock.pass_(365 * DAY)
     recover(store=store, mailbox=mailbox, clock=clock, pace=pace)
     assert _send_all(store, mailbox, clock, pace) == []
-    approve(first["draft_id"], by="kim", store=store, clock=clock)
+    approve(first["draft_id"], by=Reviewer(id="kim"), store=store, clock=clock)
     assert [type(outcome) for outcome in _send_all(store, mailbox, clock, pace)] == [Delivered]
 
 
@@ -193,7 +194,7 @@ def test_who_is_back_and_wants_a_yes_still_wants_it(store, clock, mailbox, pace)
     assert _send_all(store, mailbox, clock, pace) == []
     [first] = pending(store, clock.now())
     assert (first["state"], first["reason"]) == ("held", "approval")
-    approve(first["draft_id"], by="kim", store=store, clock=clock)
+    approve(first["draft_id"], by=Reviewer(id="kim"), store=store, clock=clock)
     assert [type(outcome) for outcome in _send_all(store, mailbox, clock, pace)] == [Delivered]
 
 
@@ -223,7 +224,7 @@ def test_a_letter_that_wants_a_yes_is_held_until_somebody_says_it(store, clock, 
     recover(store=store, mailbox=mailbox, clock=clock, pace=pace)
     assert _send_all(store, mailbox, clock, pace) == []
 
-    approve(first["draft_id"], by="kim", store=store, clock=clock)
+    approve(first["draft_id"], by=Reviewer(id="kim"), store=store, clock=clock)
 
     assert [type(outcome) for outcome in _send_all(store, mailbox, clock, pace)] == [Delivered]
     assert [draft["state"] for draft in pending(store, clock.now())] == ["scheduled"]
@@ -233,7 +234,7 @@ def test_a_yes_on_a_sunday_is_no_sundays_mail(store, clock, mailbox, pace):
     enrolled(store, clock.now(), wants=sequence(approval="first", schedule=OFFICE))
     [first] = pending(store, clock.now())
     clock.pass_(6 * DAY)  # Sunday
-    approve(first["draft_id"], by="kim", store=store, clock=clock)
+    approve(first["draft_id"], by=Reviewer(id="kim"), store=store, clock=clock)
     assert [draft["send_at"] for draft in pending(store, clock.now())] == [
         datetime(2026, 3, 9, 8, tzinfo=UTC)
     ]
@@ -249,7 +250,7 @@ def test_a_yes_to_somebody_who_is_away_waits_until_they_are_back(store, clock, m
     _send_all(store, mailbox, clock, pace)
     [bump] = pending(store, clock.now())
     react(_away(bump["thread_id"], text=BACK), b"", store=store, clock=clock, pace=pace)
-    approve(bump["draft_id"], by="kim", store=store, clock=clock)
+    approve(bump["draft_id"], by=Reviewer(id="kim"), store=store, clock=clock)
     [bump] = pending(store, clock.now())
     assert bump["state"] == "scheduled"
     assert bump["send_at"] == WHEN_BACK + timedelta(hours=9)
@@ -267,7 +268,7 @@ def test_a_second_try_does_not_go_into_an_absence(store, clock, mailbox, pace):
     mailbox.before_gate = lambda letter: None
     [failed] = pending(store, clock.now())
     react(_away(failed["thread_id"], text=BACK), b"", store=store, clock=clock, pace=pace)
-    approve(failed["draft_id"], by="kim", store=store, clock=clock)
+    approve(failed["draft_id"], by=Reviewer(id="kim"), store=store, clock=clock)
     assert _send_all(store, mailbox, clock, pace) == []
     assert [draft["send_at"] for draft in pending(store, clock.now())] == [WHEN_BACK + timedelta(hours=9)]
 
@@ -282,7 +283,7 @@ def test_a_yes_to_what_an_absence_holds_lets_it_go_as_if_they_were_here(
     clock.pass_(timedelta(hours=1))
     react(_away(bump["thread_id"], text=BACK), b"", store=store, clock=clock, pace=pace)
     clock.pass_(days * DAY - timedelta(hours=1))
-    approve(bump["draft_id"], by="kim", store=store, clock=clock)
+    approve(bump["draft_id"], by=Reviewer(id="kim"), store=store, clock=clock)
     assert [draft["send_at"] for draft in pending(store, clock.now())] == [clock.now() + left * DAY]
 
 

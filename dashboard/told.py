@@ -1,0 +1,97 @@
+"""What stands in the log, in the words of people who did not write it. Pure."""
+
+from dataclasses import dataclass
+
+from dashboard.show import word
+from engine.store.faces import Note
+
+_DRAFT = {
+    "create": "A letter was planned",
+    "approve": "A letter got its yes",
+    "submit": "A letter was handed in for review",
+    "wake": "A letter woke up",
+    "redate": "A letter got another hour",
+    "reschedule": "A letter got another hour",
+    "edit": "A letter was reworded",
+    "hold": "A letter is held",
+    "claim": "A worker took a letter",
+    "gate": "A letter passed the gate",
+    "put back": "A letter waits for another try",
+    "settle": "A letter left",
+    "found": "A letter was found to have left",
+    "give up": "A letter was refused",
+    "doubt": "A letter may have left: nobody knows",
+    "disprove": "A letter did not leave after all",
+    "retry": "A letter is tried again",
+    "cancel": "A letter was cancelled",
+    "withdraw": "A letter was called back in time",
+    "schedule": "A letter got its hour",
+    "unschedule": "A letter lost its hour",
+    "take": "A letter is sent at once",
+}
+_ENROLLMENT = {
+    "create": "Entered a sequence",
+    "pause": "Paused",
+    "resume": "Goes on",
+    "finish": "Everything was said",
+    "stop": "Stopped",
+    "revise": "Goes on by another version of the sequence",
+    "label": "The answer was labelled",
+}
+_ERRAND = {
+    "end": "A task was done",
+    "retry": "A call is tried again",
+    "leave to a human": "A call has failed",
+}
+_LOG = {
+    f"{table}: {what}": said
+    for table, words in (("draft", _DRAFT), ("enrollment", _ENROLLMENT), ("errand", _ERRAND))
+    for what, said in words.items()
+}
+_GIVEN = {
+    "task": "A task was given",
+    "notice": "Somebody was told",
+    "webhook": "A webhook is called",
+    "enter": "Enters another sequence",
+}
+_VERDICTS = {
+    "approved": "A reviewer said yes",
+    "rejected": "A reviewer said no",
+    "withdrawn": "A reviewer took the yes back",
+    "edited": "A reviewer reworded it",
+    "expired": "Nobody said yes in time",
+    "rescheduled": "A reviewer chose another hour",
+}
+#: What every letter goes through, and nobody asks about.
+_BESIDE = {"draft: claim", "draft: gate", "draft: put back"}
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One line of somebody's story."""
+
+    note: Note
+    title: str
+    beside: bool  #: it is shown small
+
+
+def told(note: Note) -> Told:
+    return Told(note, _title(note), note.what in _BESIDE)
+
+
+def _title(note: Note) -> str:
+    match note.kind:
+        case "decided":
+            return _LOG.get(note.what, note.what)
+        case "letter":
+            return "We wrote" if note.what == "sent" else "They wrote"
+        case "reviewed":
+            return _VERDICTS.get(note.what, f"A reviewer: {word(note.what)}")
+        case "given":
+            return _GIVEN.get(note.what, f"{word(note.what)} was begun")
+        case "done":
+            return "A task was done" if note.what == "task" else f"{word(note.what)} is over"
+        case "away":
+            return "They are away"
+        case _:
+            return f"Something happened: {note.what}"

@@ -1,0 +1,218 @@
+"""Rules: is the brake working, and what needs a human now. What they need is handed in; what they think stands on Today."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from statistics import median
+from typing import Any, Literal
+
+from engine import canary, vigil
+from engine.states import HoldReason
+from engine.store import Brake
+from engine.store.watch import Sign, drift, workers
+
+Tone = Literal["good", "doubt", "bad", "quiet"]
+
+#: A canary that flew longer ago says nothing of now.
+_STALE = timedelta(hours=2)
+_ROUND_ENDED = "ended_at"
+
+#: Why drafts wait for a human.
+WAITS: Mapping[str, str] = {
+    HoldReason.APPROVAL: "Waiting for a yes",
+    HoldReason.CHANGED: "Changed since somebody said yes",
+    HoldReason.ANSWERED: "Somebody has answered since",
+    HoldReason.LATE: "Too late to leave without a word",
+    HoldReason.RESTORED: "Perhaps left already, because the database was restored or copied",
+    HoldReason.UNVERIFIED: "Answered, but nobody vouches for the answer",
+    HoldReason.REJECTED: "Rejected, waiting for other words",
+    HoldReason.EXPIRED: "No yes came in time",
+    HoldReason.INBOX_PAUSED: "Their inbox is paused",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Vital:
+    """One thing by which it is known that the brake works."""
+
+    name: str
+    tone: Tone
+    says: str
+    at: datetime | None = None
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Something that only a human can do."""
+
+    tone: Tone
+    says: str
+    to: str = ""  #: where it is done
+    action: str = ""
+    command: str = ""  #: or how
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What was looked at."""
+
+    now: datetime
+    signs: Sequence[Sign]
+    heard_at: datetime | None
+    refused: int
+    brake: Brake | None
+    capture: bool
+
+
+# --- is the brake working? ---
+
+
+def vitals(seen: Seen) -> list[Vital]:
+    return [_heard(seen), _answered(seen), _drift(seen), _refused(seen), _hands(seen)]
+
+
+def _heard(seen: Seen) -> Vital:
+    said = _sign(seen, vigil.SIGN).get("heard_at")
+    moments = [each for each in (seen.heard_at, _moment(said)) if each is not None]
+    if not moments:
+        return Vital(
+            "Last webhook heard", "quiet", "none yet", hint="Your mailbox tells us of answers by webhooks."
+        )
+    return Vital("Last webhook heard", "good", "", at=max(moments))
+
+
+def _answered(seen: Seen) -> Vital:
+    """The canary: somebody made up answers, through our own door."""
+    name = "From a reply to the cancel"
+    sign = next((each for each in seen.signs if each.name == canary.SIGN), None)
+    if sign is None:
+        return Vital(
+            name, "quiet", "not measured yet", hint="A made-up reader answers now and then, and is timed."
+        )
+    if not sign.says.get("in_time"):
+        return Vital(name, "bad", str(sign.says.get("why") or _seconds(sign.says.get("seconds"))), at=sign.at)
+    tone: Tone = "doubt" if seen.now - sign.at > _STALE else "good"
+    return Vital(name, tone, _seconds(sign.says.get("seconds")), at=sign.at, hint=_figures(sign.says))
+
+
+def _figures(says: Mapping[str, Any]) -> str:
+    figures = [each for each in says.get("figures", ()) if isinstance(each, int | float)]
+    if len(figures) < 2:
+        return ""
+    return f"Of the last {len(figures)}: half within {_seconds(median(figures))}, the slowest {_seconds(max(figures))}."
+
+
+def _drift(seen: Seen) -> Vital:
+    name = "Drift"
+    said = _sign(seen, "drift")
+    if _ROUND_ENDED not in said:
+        return Vital(
+            name, "quiet", "not looked for yet", hint="Whether anything is pending that should not be."
+        )
+    found = {kind: int(number) for kind, number in drift(seen.signs).items() if number}
+    at = _moment(said[_ROUND_ENDED])
+    if not found:
+        return Vital(name, "good", "0", at=at, hint="Nothing is pending that should not be.")
+    words = ", ".join(f"{number:,} {kind.replace('_', ' ')}" for kind, number in sorted(found.items()))
+    return Vital(name, "bad", words, at=at, hint="relent doctor says what to do.")
+
+
+def _refused(seen: Seen) -> Vital:
+    """By strangers, or by a wrong clock: nothing of it was believed."""
+    doubts = _sign(seen, vigil.SIGN)
+    lately = doubts.get("hour") == f"{seen.now:%Y-%m-%dT%H}" and sum(doubts.get("doubts", {}).values())
+    hint = f"This hour: {vigil.in_words(doubts['doubts'])}." if lately else "Nothing of them was believed."
+    tone: Tone = "doubt" if lately else "quiet" if not seen.refused else "good"
+    return Vital("Webhooks refused", tone, f"{seen.refused:,}", hint=hint if seen.refused or lately else "")
+
+
+def _hands(seen: Seen) -> Vital:
+    there = workers(seen.signs, seen.now)
+    if not there:
+        return Vital(
+            "Workers", "bad", "none was seen within half a minute", hint="Nothing leaves without one."
+        )
+    hosts = ", ".join(sorted({str(each.says.get("host", "?")) for each in there}))
+    words = "1 at work" if len(there) == 1 else f"{len(there):,} at work"
+    return Vital("Workers", "good", words, at=max(each.at for each in there), hint=hosts)
+
+
+# --- what needs a human? ---
+
+
+def tasks(
+    seen: Seen,
+    *,
+    held: Mapping[str, int],
+    uncertain: int,
+    failed: int,
+    late: int,
+    switched_off: Iterable[Mapping[str, Any]],
+) -> list[Task]:
+    return [
+        *_about_the_house(seen, late),
+        *([_uncertain(uncertain)] if uncertain else []),
+        *_about_drafts(held, failed),
+        *(
+            Task("doubt", f"A webhook of yours was switched off: {each['why_off']}", "/deliveries", "Look")
+            for each in switched_off
+        ),
+    ]
+
+
+def _about_the_house(seen: Seen, late: int) -> Iterator[Task]:
+    if seen.brake is not None:
+        yield Task(
+            "bad", "Everything is stopped. When that is over, let it go on.", "/resume", "Let it go on…"
+        )
+    gone = not workers(seen.signs, seen.now)
+    if gone:
+        yield Task("bad", "Nobody is there to send.", command="relent serve")
+    if late and not gone and seen.brake is None:
+        yield Task(
+            "doubt", f"{_letters(late)} should have left a minute ago or more.", command="relent doctor"
+        )
+    if any(drift(seen.signs).values()):
+        yield Task("bad", "Something is pending that should not be.", command="relent doctor")
+
+
+def _uncertain(number: int) -> Task:
+    return Task(
+        "doubt",
+        f"{_letters(number)} may or may not have left: look into the mailbox.",
+        "#uncertain",
+        "Settle",
+    )
+
+
+def _about_drafts(held: Mapping[str, int], failed: int) -> Iterator[Task]:
+    for reason, number in sorted(held.items(), key=lambda item: -item[1]):
+        words = WAITS.get(reason) or (f"Held ({reason.replace('_', ' ')})" if reason else "Held")
+        tone: Tone = "quiet" if reason == HoldReason.APPROVAL else "doubt"
+        yield Task(tone, f"{words}: {_letters(number)}.", "/review", "Review")
+    if failed:
+        yield Task(
+            "bad",
+            f"{_letters(failed)} {'was' if failed == 1 else 'were'} refused for good.",
+            command="relent drafts",
+        )
+
+
+# --- small words ---
+
+
+def _letters(number: int) -> str:
+    return "1 letter" if number == 1 else f"{number:,} letters"
+
+
+def _sign(seen: Seen, name: str) -> Mapping[str, Any]:
+    return next((each.says for each in seen.signs if each.name == name), {})
+
+
+def _moment(said: object) -> datetime | None:
+    return datetime.fromisoformat(said) if isinstance(said, str) and said else None
+
+
+def _seconds(said: object) -> str:
+    return f"{said:.2f}\u00a0s" if isinstance(said, int | float) else "not measured"

@@ -1,0 +1,201 @@
+"""Today: what is due, what was sent, who answered; and one button that stops everything, with its receipt."""
+
+from datetime import timedelta
+
+import pytest
+
+from engine.dispatch import dispatch_due
+from engine.errors import NoAnswer
+from engine.model import Letter, Pace
+from tests.makers import IDA, enrolled, pending, received, sequence, signed
+
+SAYS_YES = {"approval": "all"}
+
+
+@pytest.fixture
+def pace() -> Pace:
+    """The receipt waits for what is at its gate."""
+    return Pace(gate_deadline=timedelta(seconds=2))
+
+
+def _stat(page: str, label: str) -> str:
+    """The number beside this word."""
+    after = page.split(f">{label}</", 1)[1]
+    return after.split('class="figure">', 1)[1].split("<", 1)[0]
+
+
+def test_who_is_not_in_sees_nothing_of_it(front):
+    answer = front.get("/")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/login")
+
+
+def test_an_empty_house_shows_the_first_steps(as_viewer):
+    page = as_viewer.get("/").text
+    assert "Nobody is written to yet" in page
+    assert "Somebody is in it" in page
+    assert "Nothing can leave this machine" in page
+
+
+def test_the_day_is_counted_from_midnight_in_the_readers_zone(as_viewer, house, clock):
+    enrolled(house.store, clock.now())
+    list(dispatch_due(store=house.store, mailbox=house.mailbox, clock=clock, pace=house.pace))
+    as_viewer.cookies.set("relent_zone", "Pacific/Kiritimati", domain="127.0.0.1", path="/")
+    page = as_viewer.get("/").text
+    assert "midnight, Pacific/Kiritimati" in page
+    assert _stat(page, "Sent today") == "1"
+    clock.pass_(timedelta(hours=2))  # there it is Tuesday now
+    assert _stat(as_viewer.get("/").text, "Sent today") == "0"
+    as_viewer.cookies.set("relent_zone", "UTC", domain="127.0.0.1", path="/")
+    assert _stat(as_viewer.get("/").text, "Sent today") == "1"
+
+
+def test_an_answer_is_counted_and_what_was_planned_has_gone(as_viewer, house, clock, mailbox):
+    enrolled(house.store, clock.now())
+    list(dispatch_due(store=house.store, mailbox=mailbox, clock=clock, pace=house.pace))
+    [waits] = pending(house.store, clock.now())
+    assert IDA in as_viewer.get("/").text
+    heard = as_viewer.post("/webhooks/agentmail", **signed(received(waits["thread_id"]), clock.now()))
+    assert heard.status_code == 204
+    page = as_viewer.get("/").text
+    assert _stat(page, "Answered today") == "1"
+    assert "No letter is planned." in page
+
+
+def test_what_waits_for_a_yes_leads_to_the_review(as_viewer, house, clock):
+    enrolled(house.store, clock.now(), wants=sequence(**SAYS_YES))
+    page = as_viewer.get("/").text
+    assert _stat(page, "Held") == "1"
+    assert "Waiting for a yes: 1 letter." in page
+
+
+def test_htmx_gets_the_part_that_changes(as_viewer, house, clock):
+    enrolled(house.store, clock.now())
+    part = as_viewer.get("/", headers={"hx-request": "true"}).text
+    assert "<html" not in part
+    assert "Due now" in part
+
+
+def test_the_first_steps_are_ticked_by_what_is_there(as_viewer, house, clock, mailbox):
+    assert as_viewer.get("/start").text.count("(done)") == 2  # a secret, and a folder of sequences
+    enrolled(house.store, clock.now())
+    list(dispatch_due(store=house.store, mailbox=mailbox, clock=clock, pace=house.pace))
+    page = as_viewer.get("/start").text
+    assert page.count("(done)") == 4
+    assert "Nothing can leave this machine" in page
+
+
+@pytest.mark.parametrize("path", ["/", "/start"])
+def test_words_of_strangers_are_only_words(as_viewer, house, clock, path):
+    hostile = "</bdi><script>alert(1)</script>\u202e"
+    enrolled(house.store, clock.now(), wants=sequence({"subject": hostile, "body": "Hello"}, name=hostile))
+    page = as_viewer.get(path).text
+    assert "<script>alert" not in page
+
+
+# --- stop everything ---
+
+
+def test_stop_everything_gives_a_receipt_and_nothing_leaves(as_reviewer, house, clock, mailbox):
+    enrolled(house.store, clock.now())
+    receipt = as_reviewer.post_form("/stop")
+    assert receipt.status_code == 200
+    assert "<strong>1 draft</strong> that would have left" in receipt.text
+    assert "to 1 person who is being written to" in receipt.text
+    assert "reviewer@acme.example" in receipt.text
+    list(dispatch_due(store=house.store, mailbox=mailbox, clock=clock, pace=house.pace))
+    assert mailbox.sent == []
+    assert "Everything is stopped" in as_reviewer.get("/").text
+
+
+def test_to_let_it_go_on_asks_first_and_says_what_will_leave(as_reviewer, house, clock, mailbox):
+    enrolled(house.store, clock.now())
+    as_reviewer.post_form("/stop")
+    asks = as_reviewer.get("/resume").text
+    assert "<strong>1 letter</strong> has reached its hour: it leaves now" in asks
+    went = as_reviewer.post_form("/resume", why=_braked(house, clock).why)
+    assert "It goes on" in went.text
+    list(dispatch_due(store=house.store, mailbox=mailbox, clock=clock, pace=house.pace))
+    assert len(mailbox.sent) == 1
+
+
+def test_nobody_lets_go_a_brake_that_they_have_not_seen(as_admin, house, clock):
+    as_admin.post_form("/stop")
+    seen = _braked(house, clock).why
+    with house.store.transaction(clock.now(), "the canary") as ledger:
+        ledger.watch.brake("canary: an answer took 9 s", firmly=True)
+    answer = as_admin.post_form("/resume", why=seen)
+    assert answer.status_code == 409
+    assert "an answer took 9 s" in answer.text
+    assert _braked(house, clock)
+
+
+def test_a_brake_that_nobody_put_on_by_hand_is_an_admins(as_reviewer, house, clock):
+    with house.store.transaction(clock.now(), "the canary") as ledger:
+        ledger.watch.brake("canary: an answer took 9 s")
+    assert "An admin looks at why" in as_reviewer.get("/resume").text
+    answer = as_reviewer.post_form("/resume", why="canary: an answer took 9 s")
+    assert answer.status_code == 403
+    assert _braked(house, clock)
+
+
+def test_to_let_go_what_nobody_holds_is_no_mistake(as_reviewer):
+    answer = as_reviewer.post_form("/resume", why="whatever")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+
+
+@pytest.mark.parametrize("path", ["/stop", "/resume", "/uncertain/drf_1"])
+def test_a_viewer_stops_nothing(as_viewer, house, clock, path):
+    assert as_viewer.post_form(path).status_code == 403
+    assert "Stop everything" not in as_viewer.get("/").text
+    assert _braked(house, clock) is None
+
+
+def test_nothing_is_stopped_by_looking(as_reviewer, house, clock):
+    assert as_reviewer.get("/stop").status_code == 200
+    assert _braked(house, clock) is None
+
+
+# --- what may have left ---
+
+
+def test_of_a_letter_that_may_have_left_a_human_says_whether_it_did(as_reviewer, house, clock):
+    draft_id = _doubted(house, clock)
+    page = as_reviewer.get("/").text
+    assert "Did these leave?" in page
+    assert draft_id in page
+    answer = as_reviewer.post_form(f"/uncertain/{draft_id}", left="yes")
+    assert answer.headers["location"] == "/"
+    with house.store.reading(clock.now()) as ledger:
+        assert ledger.drafts.get(draft_id).state == "sent"
+
+
+def test_whoever_does_not_say_which_changes_nothing(as_reviewer, house, clock):
+    draft_id = _doubted(house, clock)
+    assert as_reviewer.post_form(f"/uncertain/{draft_id}", left="perhaps").status_code == 422
+    with house.store.reading(clock.now()) as ledger:
+        assert ledger.drafts.get(draft_id).state == "uncertain"
+
+
+def test_a_doubt_that_is_settled_already_is_said_to_be(as_reviewer, house, clock):
+    draft_id = _doubted(house, clock)
+    as_reviewer.post_form(f"/uncertain/{draft_id}", left="yes")
+    assert as_reviewer.post_form(f"/uncertain/{draft_id}", left="no").status_code == 409
+
+
+def _doubted(house, clock) -> str:
+    """It was handed over, and the line went dead."""
+    enrolled(house.store, clock.now())
+
+    def goes_dead(letter: Letter) -> None:
+        raise NoAnswer("the line went dead")
+
+    house.mailbox.after_gate = goes_dead
+    list(dispatch_due(store=house.store, mailbox=house.mailbox, clock=clock, pace=house.pace))
+    [draft] = pending(house.store, clock.now())
+    assert draft["state"] == "uncertain"
+    return draft["draft_id"]
+
+
+def _braked(house, clock):
+    with house.store.reading(clock.now()) as ledger:
+        return ledger.watch.braked()

@@ -1,0 +1,445 @@
+"""A yes is bound to what was seen. One winner; whoever comes too late is told what has changed, by whom and when."""
+
+from datetime import timedelta
+from threading import Barrier, Thread
+
+import pytest
+from sqlalchemy import select, update
+
+from engine.approve import (
+    Approved,
+    Left,
+    Reviewer,
+    Seen,
+    Words,
+    approve,
+    approve_alike,
+    edit,
+    expire,
+    reject,
+    reschedule,
+    send_now,
+    submit,
+    withdraw,
+)
+from engine.dispatch import dispatch_due
+from engine.errors import Forbidden, Invalid, NotFound, Refused, Stale
+from engine.evidence import look
+from engine.model import Pace
+from engine.react import react
+from engine.recover import recover
+from engine.resume import resume
+from engine.settle import Delivered
+from engine.store.tables import audit, thread
+from engine.wish import Author, Wish
+from engine.write import write
+from tests.makers import IDA, SAM, enrolled, pending, people, reply, sequence
+
+KIM, LEA = Reviewer(id="kim@acme.example"), Reviewer(id="lea@acme.example")
+
+
+@pytest.fixture
+def hands(store, clock):
+    return {"store": store, "clock": clock}
+
+
+@pytest.fixture
+def go(store, clock, mailbox, pace):
+    return lambda: list(dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=pace))
+
+
+def held(store, clock, **above):
+    """Somebody's first letter, waiting for a yes."""
+    enrolled(store, clock.now(), wants=sequence(**{"approval": "all"} | above))
+    return pending(store, clock.now())[0]["draft_id"]
+
+
+def draft(draft_id, store, clock):
+    with store.reading(clock.now()) as ledger:
+        return ledger.drafts.get(draft_id)
+
+
+def seen(draft_id, hands):
+    found = look(draft_id, **hands)
+    return Seen(content_sha=found.draft.content_sha, head=found.head)
+
+
+def state_of(email, store, clock):
+    return next(each for each in people(store, clock.now()) if each["email"] == email)["state"]
+
+
+def test_nothing_leaves_without_a_yes_and_with_one_exactly_what_was_seen(store, clock, mailbox, hands, go):
+    which = held(store, clock)
+    assert go() == []
+
+    found = look(which, **hands)
+    approve(which, by=KIM, seen=seen(which, hands), **hands)
+    assert go() == [Delivered(which)]
+
+    (letter,) = mailbox.sent
+    assert letter.text == found.draft.text
+    (said,) = look(which, **hands).reviews
+    assert (said.verdict, said.by, said.content_sha) == ("approved", KIM.id, found.draft.content_sha)
+    assert said.evidence["text"] == letter.text
+    assert said.evidence["version"] == found.sequence.version
+    assert said.evidence["thread_head"] == 0
+    assert said.evidence["why_then"]
+
+
+def test_a_second_yes_is_told_who_said_the_first(store, clock, hands):
+    which = held(store, clock)
+    looked = seen(which, hands)
+    approve(which, by=KIM, seen=looked, **hands)
+    with pytest.raises(Stale, match=r"approved by kim@acme.example already") as told:
+        approve(which, by=LEA, seen=looked, **hands)
+    assert told.value.changed["by"] == KIM.id
+
+
+def test_of_many_who_say_yes_at_once_one_wins(store, clock, hands):
+    which = held(store, clock)
+    looked, start, won, lost = seen(which, hands), Barrier(6), [], []
+
+    def say(number):
+        start.wait()
+        try:
+            won.append(approve(which, by=Reviewer(id=f"r{number}"), seen=looked, **hands))
+        except Stale as error:
+            lost.append(error)
+
+    crowd = [Thread(target=say, args=(number,)) for number in range(6)]
+    for each in crowd:
+        each.start()
+    for each in crowd:
+        each.join()
+    assert len(won) == 1
+    assert len(lost) == 5
+    assert len(look(which, **hands).reviews) == 1
+
+
+def test_a_yes_to_words_that_were_changed_is_none(store, clock, hands):
+    which = held(store, clock)
+    looked = seen(which, hands)
+    edit(which, Words(text="Something else"), yes=False, by=LEA, seen=looked, **hands)
+    with pytest.raises(Stale, match=r"lea@acme.example changed it") as told:
+        approve(which, by=KIM, seen=looked, **hands)
+    assert told.value.changed["content_sha"] == draft(which, store, clock).content_sha
+    assert draft(which, store, clock).state == "held"
+
+
+def test_edited_and_approved_leaves_as_edited(store, clock, mailbox, hands, go):
+    which = held(store, clock)
+    done = edit(
+        which, Words(subject="Hello", text="Better words"), yes=True, by=KIM, seen=seen(which, hands), **hands
+    )
+    assert done.approved
+    go()
+    assert [(each.subject, each.text) for each in mailbox.sent] == [("Hello", "Better words\n")]
+    assert [each.verdict for each in look(which, **hands).reviews] == ["approved", "edited"]
+
+
+def test_an_edit_after_a_yes_voids_it(store, clock, mailbox, hands, go):
+    which = held(store, clock)
+    approve(which, by=KIM, **hands)
+    edit(which, Words(text="Other words"), yes=False, by=LEA, seen=seen(which, hands), **hands)
+    assert go() == []
+    assert draft(which, store, clock).outcome == "approval"
+    assert not mailbox.sent
+
+
+@pytest.mark.parametrize("text", ["", "  \n", "a\0b", "a\x1bb", "\ud800"])
+def test_words_that_cannot_be_sent_are_refused_and_nothing_changes(store, clock, hands, text):
+    which = held(store, clock)
+    before = draft(which, store, clock)
+    with pytest.raises(Invalid):
+        edit(which, Words(text=text), yes=True, by=KIM, seen=seen(which, hands), **hands)
+    assert draft(which, store, clock) == before
+
+
+@pytest.mark.parametrize("subject", ["", "a\nb", "a\u2028b", "x" * 999])
+def test_a_subject_that_is_no_line_is_refused(store, clock, hands, subject):
+    with pytest.raises(Invalid):
+        edit(
+            which := held(store, clock),
+            Words(subject=subject),
+            yes=True,
+            by=KIM,
+            seen=seen(which, hands),
+            **hands,
+        )
+
+
+def test_a_follow_up_keeps_the_subject_of_its_conversation(store, clock, hands, go):
+    which = held(store, clock)
+    approve(which, by=KIM, **hands)
+    go()
+    bump = pending(store, clock.now())[0]["draft_id"]
+    with pytest.raises(Invalid, match="keeps the subject"):
+        edit(bump, Words(subject="New"), yes=True, by=KIM, seen=seen(bump, hands), **hands)
+
+
+def test_an_answer_takes_the_letter_and_the_yes_away(store, clock, mailbox, pace, hands, go):
+    which = held(store, clock)
+    approve(which, by=KIM, **hands)
+    go()
+    bump = pending(store, clock.now())[0]["draft_id"]
+    looked = seen(bump, hands)
+    react(reply(draft(bump, store, clock).thread_id), b"{}", pace=pace, **hands)
+    with pytest.raises(Stale, match=r"was cancelled \(replied\)"):
+        approve(bump, by=KIM, seen=looked, **hands)
+
+
+def test_an_answer_that_stops_nothing_still_voids_a_yes_said_before_it(
+    store, clock, mailbox, pace, hands, go
+):
+    which = held(store, clock, stop={"reply": "never"})
+    approve(which, by=KIM, **hands)
+    go()
+    bump = pending(store, clock.now())[0]["draft_id"]
+    looked = seen(bump, hands)
+    approve(bump, by=KIM, seen=looked, **hands)
+    react(reply(draft(bump, store, clock).thread_id), b"{}", pace=pace, **hands)
+
+    assert (draft(bump, store, clock).state, draft(bump, store, clock).outcome) == ("held", "changed")
+    with pytest.raises(Stale, match=f"{IDA} has written in this conversation"):
+        approve(bump, by=KIM, seen=looked, **hands)
+    clock.pass_(timedelta(days=4))
+    assert go() == []
+    approve(bump, by=KIM, seen=seen(bump, hands), **hands)
+    assert go() == [Delivered(bump)]
+
+
+def test_the_gate_asks_again_whether_anybody_has_written(store, clock, mailbox, hands, go):
+    """Also when nobody looked after the draft: the conversation itself has moved on."""
+    which = held(store, clock)
+    approve(which, by=KIM, **hands)
+    with store.transaction(clock.now(), "a test") as ledger:
+        ledger._db.execute(update(thread).values(last_position=7))
+    go()
+    assert not mailbox.sent
+    assert draft(which, store, clock).outcome == "changed"
+    assert draft(which, store, clock).approved_sha is None
+
+
+def test_a_yes_grows_old(store, clock, mailbox, pace, hands, go):
+    which = held(store, clock)
+    approve(which, by=KIM, **hands)
+    clock.pass_(timedelta(days=8))
+    recover(store=store, mailbox=mailbox, clock=clock, pace=pace)
+    assert go() == []
+    assert draft(which, store, clock).state == "held"
+    assert not mailbox.sent
+
+
+def test_only_whom_the_sequence_names_may_say_yes(store, clock, hands):
+    rules = {"steps": "all", "by": ["kim@acme.example", "team:sales"]}
+    enrolled(store, clock.now(), wants=sequence(approval=rules))
+    which = pending(store, clock.now())[0]["draft_id"]
+    with pytest.raises(Forbidden, match=r"only kim@acme.example or team:sales"):
+        approve(which, by=Reviewer(id="lea@acme.example", names=frozenset({"lea@acme.example"})), **hands)
+    for deed in (send_now, lambda *a, **k: reschedule(*a, clock.now() + timedelta(days=1), **k)):
+        with pytest.raises(Forbidden):
+            deed(which, by=LEA, **hands)
+    assert approve(which, by=Reviewer(id="joe", names=frozenset({"team:sales"})), **hands).draft_id == which
+
+
+def test_rejected_its_person_waits_until_it_is_reworded(store, clock, mailbox, hands, go):
+    which = held(store, clock)
+    reject(which, why="too pushy", then="pause", by=KIM, seen=seen(which, hands), **hands)
+    assert state_of(IDA, store, clock) == "paused"
+    with pytest.raises(Stale, match=r"rejected by kim@acme.example.*too pushy"):
+        approve(which, by=LEA, **hands)
+    assert go() == []
+
+    resume(IDA, by="kim", **hands)
+    assert draft(which, store, clock).outcome == "approval"
+    edit(which, Words(text="Gently"), yes=True, by=KIM, seen=seen(which, hands), **hands)
+    assert go() == [Delivered(which)]
+    assert mailbox.sent[0].text == "Gently\n"
+
+
+def test_rejected_the_sequence_goes_on_without_that_step(store, clock, mailbox, hands, go):
+    which = held(store, clock)
+    approve(which, by=KIM, **hands)
+    go()
+    bump = pending(store, clock.now())[0]["draft_id"]
+    clock.pass_(timedelta(days=2))
+    reject(bump, why="not needed", then="skip", by=KIM, seen=seen(bump, hands), **hands)
+
+    (last,) = pending(store, clock.now())
+    assert last["step"] == "step-3"
+    assert last["send_at"] == clock.now() + timedelta(days=5)  # the wait is counted from the no
+    assert draft(bump, store, clock).state == "cancelled"
+    approve(last["draft_id"], by=KIM, **hands)
+    clock.pass_(timedelta(days=5))
+    assert go() == [Delivered(last["draft_id"])]
+    assert state_of(IDA, store, clock) == "finished"
+
+
+def test_what_would_answer_nothing_is_not_skipped_to(store, clock, hands):
+    which = held(store, clock)
+    with pytest.raises(Refused, match="the next ones answer it"):
+        reject(which, why="no", then="skip", by=KIM, **hands)
+    assert draft(which, store, clock).state == "held"
+
+
+def test_rejected_its_person_hears_nothing_more(store, clock, hands):
+    which = held(store, clock)
+    reject(which, why="a customer already", then="stop", by=KIM, **hands)
+    assert state_of(IDA, store, clock) == "stopped"
+    assert draft(which, store, clock).state == "cancelled"
+    with pytest.raises(Stale):
+        approve(which, by=KIM, **hands)
+
+
+def test_a_no_needs_a_reason(store, clock, hands):
+    which = held(store, clock)
+    with pytest.raises(Invalid, match="say why"):
+        reject(which, why="  ", then="stop", by=KIM, **hands)
+
+
+def test_a_yes_can_be_taken_back_until_it_has_left(store, clock, hands, go):
+    which = held(store, clock)
+    approve(which, by=KIM, **hands)
+    withdraw(which, why="second thoughts", by=LEA, **hands)
+    assert go() == []
+    approve(which, by=KIM, **hands)
+    go()
+    with pytest.raises(Stale, match="has left"):
+        withdraw(which, by=LEA, **hands)
+
+
+def test_sent_now_it_waits_for_no_window(store, clock, mailbox, hands, go):
+    schedule = {"timezone": "UTC", "windows": "mon-fri 13:00-14:00"}
+    which = held(store, clock, schedule=schedule)
+    assert send_now(which, by=KIM, seen=seen(which, hands), **hands).send_at == clock.now()
+    assert go() == [Delivered(which)]
+
+
+def test_what_no_human_had_to_see_can_be_sent_now_too(store, clock, hands, go):
+    enrolled(store, clock.now(), wants=sequence())
+    go()
+    bump = pending(store, clock.now())[0]["draft_id"]
+    send_now(bump, by=KIM, **hands)
+    assert go() == [Delivered(bump)]
+    assert look(bump, **hands).reviews[0].by == KIM.id
+
+
+def test_another_hour_is_kept_by_a_yes_and_by_the_gate(store, clock, mailbox, hands, go):
+    which = held(store, clock, schedule={"timezone": "UTC", "windows": "mon-fri 13:00-14:00"})
+    saturday = clock.now() + timedelta(days=5, hours=1)
+    reschedule(which, saturday, by=KIM, seen=seen(which, hands), **hands)
+    assert approve(which, by=KIM, seen=seen(which, hands), **hands).send_at == saturday
+    clock.pass_(timedelta(days=5))
+    assert go() == []
+    clock.pass_(timedelta(hours=1))
+    assert go() == [Delivered(which)]
+
+
+def test_an_approved_letter_keeps_its_yes_at_another_hour(store, clock, mailbox, hands, go):
+    which = held(store, clock)
+    approve(which, by=KIM, **hands)
+    later = clock.now() + timedelta(days=10)
+    reschedule(which, later, by=LEA, seen=seen(which, hands), **hands)
+    assert draft(which, store, clock).approved_until == later + timedelta(days=7)
+    clock.pass_(timedelta(days=10))
+    recover(store=store, mailbox=mailbox, clock=clock, pace=Pace())
+    assert go() == [Delivered(which)]
+
+
+def test_no_letter_is_moved_into_the_past(store, clock, hands):
+    which = held(store, clock)
+    for when in (clock.now(), clock.now() - timedelta(days=1)):
+        with pytest.raises(Invalid, match="no hour to come"):
+            reschedule(which, when, by=KIM, **hands)
+
+
+def test_alike_letters_are_approved_at_once_and_the_odd_ones_left(store, clock, hands):
+    asks = sequence(
+        {"subject": "Hi", "body": "Hello {{ first_name }}, how is {{ company }}?"}, approval="all"
+    )
+    for number in range(5):
+        enrolled(store, clock.now(), f"p{number}@x{number}.example", asks, first_name="Al", company="Mill")
+    enrolled(store, clock.now(), "odd@odd.example", asks, first_name="Al", company="N/A")
+    changed = pending(store, clock.now())[0]["draft_id"]
+    kind = draft(changed, store, clock).alike
+    as_of = clock.now()
+    clock.pass_(timedelta(seconds=1))
+    edit(changed, Words(text="By hand"), yes=False, by=LEA, seen=seen(changed, hands), **hands)
+    enrolled(store, clock.now(), "late@late.example", asks, first_name="Al", company="Mill")
+
+    done = list(approve_alike(kind, as_of=as_of, by=KIM, **hands))
+
+    assert [type(each) for each in done] == [Approved] * 4
+    left = {each["to"] for each in pending(store, clock.now()) if each["state"] == "held"}
+    assert left == {"odd@odd.example", "late@late.example", draft(changed, store, clock).to}
+    assert draft(
+        next(e["draft_id"] for e in pending(store, clock.now()) if e["to"] == "odd@odd.example"), store, clock
+    ).oddities == ("company reads like a stopgap: N/A",)
+
+
+def test_of_the_alike_whoever_cannot_be_approved_is_named(store, clock, hands):
+    asks = sequence({"subject": "Hi", "body": "Hello"}, approval="all")
+    for number in range(2):
+        enrolled(store, clock.now(), f"p{number}@x{number}.example", asks)
+    kind = draft(pending(store, clock.now())[0]["draft_id"], store, clock).alike
+    with store.transaction(clock.now(), "a test") as ledger:
+        ledger.enrollments.pause([pending(store, clock.now())[0]["enrollment_id"]], "a test")
+    done = list(approve_alike(kind, as_of=clock.now(), by=KIM, **hands))
+    assert sorted(type(each).__name__ for each in done) == ["Approved", "Left"]
+    assert "resume" in next(each.why for each in done if isinstance(each, Left))
+
+
+@pytest.mark.parametrize(("then", "state"), [("hold", "held"), ("skip", "cancelled")])
+def test_who_is_not_answered_in_time(store, clock, hands, go, then, state):
+    rules = {"steps": ["step-2"], "expires": "2d", "on_expire": then}
+    enrolled(store, clock.now(), wants=sequence(approval=rules))
+    go()
+    bump = pending(store, clock.now())[0]["draft_id"]
+    clock.pass_(timedelta(days=1, hours=23))
+    assert expire(**hands) == 0
+    clock.pass_(timedelta(hours=2))
+    assert expire(**hands) == 1
+    assert expire(**hands) == 0
+    assert draft(bump, store, clock).state == state
+    assert draft(bump, store, clock).outcome == "expired"
+    if then == "hold":
+        approve(bump, by=KIM, **hands)
+        clock.pass_(timedelta(days=1))
+        assert go() == [Delivered(bump)]
+    else:
+        assert pending(store, clock.now())[0]["step"] == "step-3"
+
+
+def test_a_first_letter_is_not_passed_over_because_nobody_looked(store, clock, hands):
+    which = held(store, clock, approval={"steps": "all", "expires": "2d", "on_expire": "skip"})
+    clock.pass_(timedelta(days=3))
+    expire(**hands)
+    assert (draft(which, store, clock).state, draft(which, store, clock).outcome) == ("held", "expired")
+
+
+def test_a_letter_by_hand_can_ask_for_a_yes(store, clock, hands, go):
+    with store.transaction(clock.now(), "a test") as ledger:
+        ledger.threads.open_inbox(SAM)
+    author = Author(id="key_1")
+    filed = write(Wish(inbox_id=SAM, to=(IDA,), subject="Hi", text="Hello"), by=author, **hands)
+    submit(filed.draft.id, by=Reviewer(id="key_1"), **hands)
+    assert go() == []
+    approve(filed.draft.id, by=KIM, seen=seen(filed.draft.id, hands), **hands)
+    assert go() == [Delivered(filed.draft.id)]
+
+
+def test_what_is_not_there_is_not_found(hands):
+    with pytest.raises(NotFound):
+        approve("drf_none", by=KIM, **hands)
+
+
+def test_every_word_stands_in_the_log_with_who_said_it(store, clock, hands):
+    which = held(store, clock)
+    edit(which, Words(text="Other"), yes=True, by=KIM, seen=seen(which, hands), **hands)
+    withdraw(which, why="wait", by=LEA, **hands)
+    with store.reading(clock.now()) as ledger:
+        lines = ledger._db.execute(select(audit).where(audit.c.draft_id == which).order_by(audit.c.seq)).all()
+    told = [(line.what, line.actor, line.detail) for line in lines]
+    assert ("draft: rewrite", KIM.id, None) in told
+    assert any(what == "draft: approve" and by == KIM.id for what, by, _ in told)
+    assert ("draft: hold", LEA.id, "wait") in told
