@@ -99,7 +99,7 @@ class Front:
             if guest is None and found.door.role != "anybody":
                 return self._to_the_login(request, asked)
             if found.door.method == "POST":
-                asked = replace(asked, form=await self._believed_form(request, asked))
+                asked = replace(asked, form=await self._believed_form(request, found.door, asked))
             _permit(found.door, asked)
             threads = self._for_strangers if found.door.role == "anybody" else self._threads
             return await run_sync(self._tell, request, found.door, asked, limiter=threads)
@@ -154,11 +154,13 @@ class Front:
     def _is_in(self, token: str) -> bool:
         return self._office.members.know(token) is not None
 
-    async def _believed_form(self, request: Request, asked: Asked) -> Mapping[str, tuple[str, ...]]:
+    async def _believed_form(
+        self, request: Request, door: Door, asked: Asked
+    ) -> Mapping[str, tuple[str, ...]]:
         """Raises Turned for what no page of ours has sent."""
         if not origin.comes_from_us(request.headers, public_url=self._office.public_url):
             raise Turned(403, "This was sent by a page that is not ours, so nothing was done.")
-        form = await read_form(request)
+        form = await read_form(request, of_stranger=door.role == "anybody")
         if not origin.is_csrf(next(iter(form.get("csrf", ())), ""), asked.token, self._office.key):
             raise Turned(
                 403,

@@ -17,12 +17,15 @@ from threading import Event as Flag
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from dashboard.counted import Counted
 from dashboard.live import Live
 from dashboard.patience import Patience
 from dashboard.show import zone_named
 from engine.approve import Reviewer
 from engine.calls import Post
+from engine.errors import RelentError
 from engine.events import Event
 from engine.keys import Keyring
 from engine.members import Guest, Members, may
@@ -30,7 +33,7 @@ from engine.model import Pace
 from engine.outbox import Render
 from engine.seams import Clock
 from engine.sequence import Sequence as Spoken
-from engine.store import Ledger, Store
+from engine.store import Brake, Ledger, Store
 from engine.store.members import Member, Role
 from engine.subscribers import Judge
 from engine.witness import Nobody, Witness
@@ -118,6 +121,15 @@ class Asked:
     @property
     def tz(self) -> ZoneInfo:
         return zone_named(self.zone)
+
+    @property
+    def brake(self) -> Brake | None:
+        """Looked at anew each time: whoever says what leaves when asks it. A database that is away says nothing of it."""
+        try:
+            with reading(self) as ledger:
+                return ledger.watch.braked()
+        except (RelentError, SQLAlchemyError):
+            return None
 
     @property
     def reviewer(self) -> Reviewer:

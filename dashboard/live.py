@@ -27,6 +27,7 @@ _LOOK_EVERY = 1.0
 _SHOW_EVERY = 0.25
 _PULSE_EVERY = 15.0
 _ASK_EVERY = 30.0
+_ASK_BEFORE_NEWS = 1.0  #: seconds since they were known to be in: who has gone is told nothing
 _OF_LATE = 15.0
 _DEAF = 60.0  #: whoever has not read for so long has gone without a word
 _AT_ONCE = 200
@@ -187,17 +188,17 @@ async def listening(
         yield _HELLO
         pulse_at = asked_at = monotonic()
         while not (listener.gone.is_set() or ending.is_set()):
-            while listener.unread:
-                yield listener.unread.popleft()
             now = listener.read_at = monotonic()
-            if now - pulse_at >= _PULSE_EVERY:
-                pulse_at = now
-                yield _PULSE
-            if now - asked_at >= _ASK_EVERY:
-                asked_at = now
+            if now - asked_at >= (_ASK_BEFORE_NEWS if listener.unread else _ASK_EVERY):
                 if not await _is_in(lasts):
                     yield _BYE
                     return
+                asked_at = monotonic()
+            while listener.unread and monotonic() - asked_at < _ASK_BEFORE_NEWS:
+                yield listener.unread.popleft()
+            if now - pulse_at >= _PULSE_EVERY:
+                pulse_at = now
+                yield _PULSE
             await anyio.sleep(_SHOW_EVERY)
         if listener.gone.is_set():
             yield _BYE

@@ -12,7 +12,7 @@ from engine.keys import is_loopback
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::\d{1,5})?")
 _USUAL_PORTS = (80, 443)
 _LONGEST_PATH = 2000
-_NOT_NEXT = ("/login", "/logout")
+_NOT_NEXT = ("/login", "/logout", "/live")
 
 
 def name_of(host: str) -> str:

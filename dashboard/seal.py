@@ -5,14 +5,15 @@ import binascii
 import hashlib
 import hmac
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from dashboard.frame import Kind
 
 LASTS = timedelta(minutes=1)
 _MARK = 16  #: bytes of the proof
-_LONGEST = 600  #: letters of a notice; a cookie has room for four kilobytes
+_LONGEST = 600  #: letters of a notice
+_ROOM = 2700  #: bytes of it: as a cookie, with its name, they are below 3,800
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,9 @@ class Notice:
 
 def sealed(notice: Notice, *, key: bytes, reader: str, now: datetime) -> str:
     """`reader`: the word that their browser keeps. Nobody else is shown it."""
-    said = [int(now.timestamp()), notice.text[:_LONGEST], notice.kind]
-    plain = json.dumps(said, separators=(",", ":")).encode()
+    text = notice.text[:_LONGEST]
+    while len(plain := _plain(replace(notice, text=text), now)) > _ROOM:
+        text = text[: len(text) * 9 // 10]
     return base64.urlsafe_b64encode(_proof(plain, key, reader) + plain).decode().rstrip("=")
 
 
@@ -41,6 +43,11 @@ def opened(word: str, *, key: bytes, reader: str, now: datetime) -> Notice | Non
         return None
     at, text, kind = json.loads(plain)
     return Notice(text, kind) if 0 <= now.timestamp() - at + 1 <= LASTS.total_seconds() + 1 else None
+
+
+def _plain(notice: Notice, now: datetime) -> bytes:
+    said = [int(now.timestamp()), notice.text, notice.kind]
+    return json.dumps(said, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
 
 
 def _proof(plain: bytes, key: bytes, reader: str) -> bytes:

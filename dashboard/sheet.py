@@ -8,7 +8,7 @@ from dashboard.tricks import tricks
 from engine.differences import Piece, differences
 from engine.evidence import Evidence
 from engine.model import Draft, Message
-from engine.states import REWORDABLE, DraftState, HoldReason
+from engine.states import REWORDABLE, DraftState, HoldReason, StopReason
 
 #: So many signs of a letter are shown at first; of those before it fewer.
 LONGEST, _LONGEST_SAID, _LONGEST_LINE, _LONGEST_NAME = 20_000, 3_000, 1_000, 200
@@ -30,6 +30,18 @@ WAITS: dict[str, str] = {
     HoldReason.INBOX_PAUSED: "Its inbox is paused: it goes when the inbox is open again.",
     HoldReason.OUT_OF_OFFICE: "Its reader is away.",
     HoldReason.REJECTED: "Somebody said no to it.",
+}
+
+
+#: Why it will never leave.
+ENDED: dict[str, str] = {
+    StopReason.REPLIED: "They answered.",
+    StopReason.BOUNCED: "They could not be reached: the mail came back.",
+    StopReason.COMPLAINED: "They called it spam.",
+    StopReason.UNSUBSCRIBED: "They unsubscribed.",
+    StopReason.SUPPRESSED: "They are never to be written to.",
+    StopReason.MEETING: "They booked a meeting.",
+    StopReason.BY_HAND: "Somebody here stopped it.",
 }
 
 
@@ -126,6 +138,13 @@ class Sheet:
         if not self.warnings:
             return self.draft.oddities
         return tuple(each for each in self.draft.oddities if not each.startswith(_SAID_BETTER))
+
+    @property
+    def ended(self) -> str | None:
+        """Why it was cancelled; None: it was not, or nobody said why."""
+        if self.draft.state != DraftState.CANCELLED or not self.draft.outcome:
+            return None
+        return ENDED.get(self.draft.outcome, self.draft.outcome)
 
     @property
     def compared(self) -> bool:

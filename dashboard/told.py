@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 from dashboard.show import word
+from engine.states import HoldReason, StopReason
 from engine.store.faces import Note
 
 _DRAFT = {
     "create": "A letter was planned",
     "approve": "A letter got its yes",
-    "submit": "A letter was handed in for review",
+    "submit": "A letter waits for a yes",
     "wake": "A letter woke up",
     "redate": "A letter got another hour",
     "reschedule": "A letter got another hour",
@@ -53,7 +54,13 @@ _GIVEN = {
     "notice": "Somebody was told",
     "webhook": "A webhook is called",
     "enter": "Enters another sequence",
+    "skipped": "A letter was skipped",
 }
+_DONE = {
+    "task": "A task was done",
+    "skipped": "The sequence goes on without a letter",
+}
+_WHY = {StopReason.BY_HAND.value: "somebody here said so"}
 _VERDICTS = {
     "approved": "A reviewer said yes",
     "rejected": "A reviewer said no",
@@ -72,15 +79,25 @@ class Told:
 
     note: Note
     title: str
+    why: str | None
     beside: bool  #: it is shown small
 
 
 def told(note: Note) -> Told:
-    return Told(note, _title(note), note.what in _BESIDE)
+    return Told(note, _title(note), _why(note), note.what in _BESIDE)
+
+
+def _why(note: Note) -> str | None:
+    """A reason of ours is one word; what people wrote stays as it is."""
+    if note.why is None or note.kind != "decided" or " " in note.why:
+        return note.why
+    return _WHY.get(note.why, word(note.why))
 
 
 def _title(note: Note) -> str:
     match note.kind:
+        case "decided" if note.what == "draft: submit" and note.why == HoldReason.REJECTED:
+            return "A letter was rejected"
         case "decided":
             return _LOG.get(note.what, note.what)
         case "letter":
@@ -90,7 +107,7 @@ def _title(note: Note) -> str:
         case "given":
             return _GIVEN.get(note.what, f"{word(note.what)} was begun")
         case "done":
-            return "A task was done" if note.what == "task" else f"{word(note.what)} is over"
+            return _DONE.get(note.what, f"{word(note.what)} is over")
         case "away":
             return "They are away"
         case _:

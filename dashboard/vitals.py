@@ -63,6 +63,7 @@ class Seen:
     refused: int
     brake: Brake | None
     capture: bool
+    canary: bool = True  #: she flies in this house
 
 
 # --- is the brake working? ---
@@ -86,6 +87,8 @@ def _answered(seen: Seen) -> Vital:
     """The canary: somebody made up answers, through our own door."""
     name = "From a reply to the cancel"
     sign = next((each for each in seen.signs if each.name == canary.SIGN), None)
+    if not seen.canary:
+        return Vital(name, "quiet", "not measured: canary.every is not set")
     if sign is None:
         return Vital(
             name, "quiet", "not measured yet", hint="A made-up reader answers now and then, and is timed."
@@ -190,7 +193,8 @@ def _about_drafts(held: Mapping[str, int], failed: int) -> Iterator[Task]:
     for reason, number in sorted(held.items(), key=lambda item: -item[1]):
         words = WAITS.get(reason) or (f"Held ({reason.replace('_', ' ')})" if reason else "Held")
         tone: Tone = "quiet" if reason == HoldReason.APPROVAL else "doubt"
-        yield Task(tone, f"{words}: {_letters(number)}.", "/review", "Review")
+        where = ("/people?state=paused", "Look") if reason == HoldReason.REJECTED else ("/review", "Review")
+        yield Task(tone, f"{words}: {_letters(number)}.", *where)
     if failed:
         yield Task(
             "bad",

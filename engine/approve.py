@@ -16,11 +16,12 @@ from engine.errors import Forbidden, Invalid, Issue, NotFound, Refused, Stale
 from engine.evidence import Evidence, evidence_of
 from engine.hours import Opening
 from engine.model import Draft, content_sha
-from engine.plan import Errand
+from engine.plan import Errand, Planned, calendar_of
 from engine.resume import hour_if_approved
 from engine.seams import Clock
 from engine.states import REWORDABLE, DraftState, HoldReason, StopReason
 from engine.store import GOOD_FOR, Ledger, Reach, Store, Yes
+from engine.wish import conversations_of, placed
 from engine.wording import one_line
 
 _AT_ONCE = 100
@@ -134,11 +135,11 @@ def approve_alike(
     while True:
         with store.reading(clock.now()) as ledger:
             some = ledger.drafts.calm(alike, as_of=as_of, after=after, at_most=_AT_ONCE)
+            heads = {each.id: ledger.drafts.head(each.thread_id) for each in some}
         for draft in some:
             try:
-                yield approve(
-                    draft.id, by=by, seen=Seen(content_sha=draft.content_sha), store=store, clock=clock
-                )
+                seen = Seen(content_sha=draft.content_sha, head=heads[draft.id])
+                yield approve(draft.id, by=by, seen=seen, store=store, clock=clock)
             except Forbidden:
                 raise
             except (Refused, NotFound) as error:
@@ -217,6 +218,10 @@ def _yes(looked: Evidence, by: Reviewer, at: datetime, *, hour_by: str | None = 
 def _allowed(draft: Draft, by: Reviewer, ledger: Ledger) -> Evidence:
     """What they see, if they may say yes to it. Raises Forbidden."""
     looked = evidence_of(draft, ledger)
+    if looked.enrollment is not None and looked.sequence is None:
+        raise Refused(
+            f"the rules of {looked.enrollment.sequence} cannot be read: who may say yes is not known"
+        )
     if looked.may_say_yes and not by.names & set(map(str.lower, looked.may_say_yes)):
         who = " or ".join(looked.may_say_yes)
         raise Forbidden(f"only {who} may say yes to {draft.id}; this is {by.id}", "not_a_reviewer")
@@ -418,10 +423,7 @@ def skip(draft: Draft, why: str, ledger: Ledger) -> None:
     """Its step is passed, and the wait for the next is counted from now. The caller has locked the conversation."""
     assert draft.enrollment_id is not None  # noqa: S101 (only a sequence has steps)
     enrollment = ledger.enrollments.lock(draft.enrollment_id)
-    if ledger.drafts.head(draft.thread_id) == 0 and not _speaks_for_itself(draft, ledger):
-        raise Refused(
-            f"{draft.id} is the first letter, and the next ones answer it: reword it, pause, or stop {draft.to}"
-        )
+    is_first, all_speak = ledger.drafts.head(draft.thread_id) == 0, _speak_for_themselves(draft, ledger)
     if not ledger.drafts.cancel([draft.id], why):
         raise _gone(draft, ledger)
     ledger.threads.untag([draft.id])
@@ -429,16 +431,21 @@ def skip(draft: Draft, why: str, ledger: Ledger) -> None:
     passed = Errand(step=draft.step, kind="skipped", at=ledger.now, says={"why": why})
     if noted := ledger.past.note_errand(enrollment.id, passed):
         ledger.past.end_errand(noted, why)
-    advance(enrollment, ledger)
+    planned = advance(enrollment, ledger)
+    speaks = planned.subject is not None if isinstance(planned, Planned) else all_speak
+    if is_first and not speaks:  # and nothing of all this has happened
+        raise Refused(
+            f"{draft.id} is the first letter, and the next ones answer it: reword it, pause, or stop {draft.to}"
+        )
 
 
-def _speaks_for_itself(draft: Draft, ledger: Ledger) -> bool:
-    """Has whatever may come next a subject of its own?"""
+def _speak_for_themselves(draft: Draft, ledger: Ledger) -> bool:
+    """Has every letter that may come later a subject of its own?"""
     looked = evidence_of(draft, ledger)
     steps = list(looked.sequence.every_step()) if looked.sequence else []
     here = next((place for place, step in enumerate(steps) if step.id == draft.step), len(steps))
     later = [step for step in steps[here + 1 :] if step.kind == "mail"]
-    return not later or all(way.subject is not None for way in later[0].ways)
+    return all(way.subject is not None for step in later for way in step.ways)
 
 
 def _pause(draft: Draft, why: str, ledger: Ledger) -> None:
@@ -467,9 +474,11 @@ def withdraw(
     """A yes is taken back while the letter is still here, whoever gave it: it waits for another one."""
     with store.transaction(clock.now(), by.id) as ledger:
         draft = _before_me(draft_id, seen, ledger)
-        if draft.state not in (DraftState.SCHEDULED, DraftState.CLAIMED):
+        asleep = draft.state == DraftState.HELD and draft.approved_sha == draft.content_sha
+        if draft.state not in (DraftState.SCHEDULED, DraftState.CLAIMED) and not asleep:
             raise _gone(draft, ledger)
-        if not ledger.drafts.unsay(draft, why=_why(why) if why else "withdrawn"):
+        until = _waits_until(draft, ledger)
+        if not ledger.drafts.unsay(draft, why=_why(why) if why else "withdrawn", yes_by=until):
             raise _gone(draft, ledger)
         ledger.reviews.add(
             draft_id, "withdrawn", by=by.id, content_sha=draft.content_sha, evidence={}, why=why
@@ -477,18 +486,40 @@ def withdraw(
         return TakenBack(draft_id)
 
 
+def _waits_until(draft: Draft, ledger: Ledger) -> datetime | None:
+    """The wait for a yes begins anew."""
+    looked = evidence_of(draft, ledger)
+    if looked.sequence is None or looked.enrollment is None or looked.sequence.approval.expires is None:
+        return None
+    calendar = calendar_of(looked.sequence, looked.enrollment.variables)
+    return calendar.add(looked.sequence.approval.expires, ledger.now)
+
+
 def submit(draft_id: str, *, by: Reviewer, store: Store, clock: Clock) -> Submitted:
     """Somebody has written it by hand, and wants a human's yes before it leaves."""
     with store.transaction(clock.now(), by.id) as ledger:
         draft = _before_me(draft_id, None, ledger)
-        if draft.state not in REWORDABLE or draft.outcome == HoldReason.APPROVAL:
+        if draft.state not in REWORDABLE or draft.state == DraftState.HELD:
             raise _gone(draft, ledger)
         if not draft.everybody:
             raise Invalid(Issue(("to",), "it is for nobody yet"))
+        draft = _where_it_belongs(draft, ledger)
         send_at = None if draft.has_an_hour else ledger.now
         if not ledger.drafts.ask(draft, HoldReason.APPROVAL, send_at=send_at):
             raise _gone(draft, ledger)
         return Submitted(draft_id)
+
+
+def _where_it_belongs(draft: Draft, ledger: Ledger) -> Draft:
+    """In the conversation that it answers: whoever says yes must see that. Raises Unprocessable."""
+    locked = conversations_of(draft, ledger)
+    ledger.threads.lock(locked)
+    found = placed(draft, locked, ledger)
+    if found != draft:
+        found = replace(found, content_sha=content_sha(found))
+        if not ledger.written.rewrite(draft, found):
+            raise _gone(draft, ledger)
+    return found
 
 
 def _why(said: str) -> str:
@@ -532,7 +563,8 @@ def _expire(seen: Draft, ledger: Ledger) -> None:
         draft.id, "expired", by="the clock", content_sha=draft.content_sha, evidence=looked.snapshot()
     )
     if goes_on and active:
-        with suppress(Refused):  # the first letter is not passed over: it waits, as without that rule
+        # the first letter is not passed over: it waits, as without that rule
+        with suppress(Refused), ledger.apart():
             skip(draft, HoldReason.EXPIRED, ledger)
             return
     ledger.drafts.expire(draft)

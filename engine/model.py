@@ -114,6 +114,9 @@ class Draft:
     approved_head: int | None = None  #: where its conversation stood at a human's yes; a rule's yes has none
     approved_until: datetime | None = None  #: a human's yes grows old
     hour_by: str | None = None  #: who chose its hour; None: the rules did
+    asked_at: datetime | None = (
+        None  #: since when only a human's yes lets it go; None: its author's word may do
+    )
     yes_by: datetime | None = None  #: how long it waits for a human's yes
     oddities: tuple[str, ...] = ()  #: what a reviewer should look at twice
     rank: int = 0  #: the odder, the lower: the review begins there

@@ -22,7 +22,7 @@ from engine.model import Draft, Pace, content_sha
 from engine.ready import rejected, unwanted
 from engine.seams import Clock, Mailbox
 from engine.settle import CalledOff, GaveUp, Outcome
-from engine.states import REWORDABLE, DraftState, HoldReason
+from engine.states import REWORDABLE, DraftState
 from engine.store import Ledger, Store
 from engine.wish import (
     NEEDS_REVIEW,
@@ -31,6 +31,7 @@ from engine.wish import (
     approved,
     conversations_of,
     draft_of,
+    only_a_human,
     placed,
     referred_to,
     still_here,
@@ -43,9 +44,6 @@ Lend = Callable[[], AbstractContextManager[Mailbox | None]]
 
 #: It does not leave, unless somebody says so once more.
 _STAYS = frozenset({DraftState.WRITTEN, DraftState.HELD, DraftState.FAILED, DraftState.CANCELLED})
-
-#: Held for these, it waits for a human's yes, and its author's is none.
-_FOR_A_HUMAN = frozenset({HoldReason.APPROVAL, HoldReason.REJECTED, HoldReason.EXPIRED})
 
 #: What a refusal begins with, when it is the inbox that is closed.
 PAUSED = "inbox_paused"
@@ -137,7 +135,8 @@ def take(
             )
             _sendable(wanted, ledger)
             _unreviewed(draft, wanted)
-            taken = _take(draft, approved(wanted, by), by, counter.pace, ledger)
+            said_yes = wanted if only_a_human(draft) else approved(wanted, by)
+            taken = _take(draft, said_yes, by, counter.pace, ledger)
             _reserve(key, taken, ledger)
     except _AskedBefore:
         return _again(key, counter)
@@ -159,8 +158,8 @@ def _sendable(draft: Draft, ledger: Ledger) -> None:
 
 def _unreviewed(draft: Draft, wanted: Draft) -> None:
     """What waits for a human's yes does not leave by its author's word. Raises Busy."""
-    asked = draft.state == DraftState.HELD and draft.outcome in _FOR_A_HUMAN
-    if (asked or NEEDS_REVIEW in wanted.labels) and draft.approved_sha != content_sha(wanted):
+    asked = only_a_human(draft) or only_a_human(wanted)
+    if asked and draft.approved_sha != content_sha(wanted):
         raise Busy(
             f"{draft.id} waits for a human's yes: /v1/drafts/{draft.id}, the dashboard, or relent approve"
         )

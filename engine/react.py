@@ -61,6 +61,11 @@ class Ignored:
 
 Reaction = Stopped | Held | Ignored
 
+#: Held for these, a letter waits for a human, whoever is away besides.
+_FIRM = frozenset(
+    {HoldReason.UNVERIFIED, HoldReason.ANSWERED, HoldReason.CHANGED, HoldReason.REJECTED, HoldReason.RESTORED}
+)
+
 
 def react(event: Event, raw: bytes, *, store: Store, clock: Clock, pace: Pace) -> Reaction:
     """Raises StillSending when a letter was already leaving and does not land in time: it is stopped all the same."""
@@ -90,13 +95,17 @@ def hear_and_keep(event: Event, raw: bytes, ledger: Ledger) -> Hearing:
 
 
 def settle_yeses(heard: "Hearing", event: Event, ledger: Ledger) -> None:
-    """A letter came in and stopped nothing. A human's yes was said before it; unless a machine wrote it, and nobody."""
-    if heard.home is None or isinstance(heard.reaction, Stopped):
-        return
-    if isinstance(event, AutoReply):
+    """What a machine wrote is kept by now, and takes nobody's yes away."""
+    if heard.home is not None and isinstance(event, AutoReply):
         ledger.drafts.follow(heard.home)
-    elif isinstance(event, Reply | Bounce):
-        ledger.drafts.void_in([heard.home])
+
+
+def _void_yeses(event: Event, reach: Reach, ledger: Ledger) -> None:
+    """It stopped nothing; but what a human said yes to was said before it, wherever this person is spoken to."""
+    if isinstance(event, Reply | Bounce):
+        threads = [each.id for each in ledger.threads.of_people(reach.contacts, reach.threads)]
+        ledger.threads.lock(threads)
+        ledger.drafts.void_in(threads)
 
 
 def hear(event: Event, raw: bytes, ledger: Ledger) -> Hearing:
@@ -106,6 +115,8 @@ def hear(event: Event, raw: bytes, ledger: Ledger) -> Hearing:
     if not new:
         return Hearing(reaction=Ignored("heard before"), reach=reach)
     reaction, concerns_somebody = _respond(event, reach, ledger)
+    if reach and concerns_somebody and not isinstance(reaction, Stopped):
+        _void_yeses(event, reach, ledger)
     ledger.inbound.conclude(SOURCE, event.id, in_a_word(reaction))
     home = (reach.home or _nearest(reach, ledger)) if reach and concerns_somebody else None
     return Hearing(reaction=reaction, reach=reach, home=home)
@@ -202,6 +213,8 @@ def _stop(event: Event, reach: Reach, reason: StopReason, ledger: Ledger) -> Rea
         _count(failed, reason, ledger)
         return Ignored(f"the sequence does not stop for {_RULE[reason]}")
     called_back = ledger.call_back(reach, reason, sparing=sparing.enrollments)
+    if sparing.enrollments:
+        _void_yeses(event, reach, ledger)
     ledger.written.hold_answered(reach.threads)
     in_the_air = dict.fromkeys([*called_back.in_the_air, *ledger.written.recall_answered(reach.threads)])
     _count(failed, reason, ledger)
@@ -302,6 +315,8 @@ def _note_absence(event: AutoReply, life: Enrollment, ledger: Ledger) -> datetim
 
 def _is_firmer(draft: Draft, until: datetime | None) -> bool:
     """An absence does not loosen a hold that lasts longer."""
+    if draft.state == DraftState.HELD and draft.outcome in _FIRM:
+        return True
     if draft.state != DraftState.HELD or until is None:
         return False
     return draft.held_until is None or draft.held_until >= until

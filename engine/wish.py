@@ -105,7 +105,11 @@ def draft_of(wish: Wish, *, by: Author, ledger: Ledger) -> Draft:
         content_sha="",
     )
     check_readers(draft)
-    return for_review(draft) if NEEDS_REVIEW in draft.labels else approved(draft, by)
+    if NEEDS_REVIEW not in draft.labels:
+        return approved(draft, by)
+    locked = conversations_of(draft, ledger)
+    ledger.threads.lock(locked)
+    return for_review(replace(placed(draft, locked, ledger), asked_at=ledger.now))
 
 
 def _first_state(wish: Wish) -> DraftState:
@@ -119,6 +123,11 @@ def _first_hour(wish: Wish, now: datetime) -> datetime:
     if wish.send_at:
         return hour(wish.send_at, now)
     return now if NEEDS_REVIEW in wish.labels else NEVER
+
+
+def only_a_human(draft: Draft) -> bool:
+    """Does it want a human's yes, whatever its author's word is worth? Once that was said it stays so."""
+    return draft.asked_at is not None or NEEDS_REVIEW in draft.labels
 
 
 def for_review(draft: Draft) -> Draft:
@@ -144,6 +153,8 @@ def approved(draft: Draft, by: Author) -> Draft:
         content_sha=sha,
         approved_sha=sha if by.may_send else None,
         approved_by=by.id if by.may_send else None,
+        approved_head=None,
+        approved_until=None,
     )
 
 

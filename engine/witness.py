@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
+from stat import S_IMODE
 from tempfile import TemporaryFile
 from typing import Any, Protocol
 
@@ -29,6 +30,7 @@ _ABOUT = (
 UNBORN = ""
 _HALF = re.compile(r"\.[0-9a-f]{16}")  # what half a file ends on
 _LEFT_BEHIND = 60.0  # seconds after which it is nobody's any more
+_NEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY
 _STATX_BTIME, _AT_FDCWD, _BTIME_AT = 0x800, -100, 80  # linux/stat.h
 
 
@@ -129,7 +131,7 @@ class StateFile:
         half = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
         text = json.dumps({"about": _ABOUT} | asdict(memory) | {"at": memory.at.isoformat()}, indent=2)
         try:
-            with half.open("x", encoding="utf-8") as file:
+            with os.fdopen(os.open(half, _NEW, _mode(path)), "w", encoding="utf-8") as file:
                 file.write(text + "\n")
                 file.flush()
                 os.fsync(file.fileno())
@@ -144,6 +146,14 @@ class StateFile:
             with suppress(OSError):
                 if _HALF.fullmatch(half.suffix) and time.time() - half.stat().st_mtime > _LEFT_BEHIND:
                     half.unlink()
+
+
+def _mode(path: Path) -> int:
+    """A new one is its owner's alone; whoever lets others read it is not overruled."""
+    try:
+        return S_IMODE(path.stat().st_mode)
+    except OSError:
+        return 0o600
 
 
 def _read(path: Path) -> Memory | None:

@@ -14,7 +14,6 @@ from engine.states import REWORDABLE, DraftState, HoldReason, StopReason
 from engine.store import Ledger, Reach, Store
 from engine.store.written import Filed
 from engine.wish import (
-    NEEDS_REVIEW,
     Author,
     Wish,
     approved,
@@ -26,6 +25,7 @@ from engine.wish import (
     hour,
     keep_files,
     may_schedule,
+    only_a_human,
     placed,
     still_here,
 )
@@ -78,6 +78,8 @@ def update(draft_id: str, change: Change, *, by: Author, store: Store, clock: Cl
         if changed != draft:
             changed = _with_a_yes(draft, changed, by)
         asks = _asks(draft, changed, change)
+        if asks:
+            changed = _for_eyes(changed, locked, ledger)
         if not asks and (draft.state == DraftState.SCHEDULED or isinstance(change.send_at, datetime)):
             may_schedule(by)
         if changed != draft and not ledger.written.rewrite(draft, changed):
@@ -152,17 +154,23 @@ def _changed(draft: Draft, change: Change, files: tuple[Attachment, ...], ledger
 
 def _with_a_yes(was: Draft, draft: Draft, by: Author) -> Draft:
     """What its author wants looked at gets nobody's yes by being changed; what it has, it keeps with the same words."""
-    if NEEDS_REVIEW not in draft.labels:
+    if not only_a_human(draft):
         return approved(draft, by)
-    same = NEEDS_REVIEW in was.labels and content_sha(draft) == was.content_sha
+    same = only_a_human(was) and content_sha(draft) == was.content_sha
     return draft if same else for_review(draft)
+
+
+def _for_eyes(draft: Draft, locked: set[str], ledger: Ledger) -> Draft:
+    """Whoever says yes must see what it answers, so that is looked for now."""
+    found = placed(draft, locked, ledger)
+    return draft if found == draft else for_review(found)
 
 
 def _asks(was: Draft, draft: Draft, change: Change) -> bool:
     """Is it for somebody's eyes now? It was said so just now, it says something else, or it gets an hour."""
-    if NEEDS_REVIEW not in draft.labels:
+    if not only_a_human(draft):
         return False
-    if NEEDS_REVIEW not in was.labels:
+    if not only_a_human(was):
         return True
     if was.state == DraftState.WRITTEN:
         return isinstance(change.send_at, datetime)

@@ -17,6 +17,15 @@ _ME = "the command line"
 _ROLES = ", ".join(ROLES)
 
 Email = Annotated[str, typer.Argument(help="Their e-mail address.")]
+Port = Annotated[
+    int | None,
+    typer.Option(
+        help="Where relent serve listens, for the link. [default: server.port]",
+        show_default=False,
+        min=1,
+        max=65535,
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -46,6 +55,7 @@ def invite(
             help="A team that they are in, as `approval: {by: team:sales}` names it.", show_default=False
         ),
     ] = None,
+    port: Port = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -53,15 +63,22 @@ def invite(
     settings = configured(context, config)
     with opened(settings) as store:
         made = _members(store).invite(email, _known(as_what), teams=team or (), by=_ME)
-    _show_link(made, settings, as_json, f"{made.invitation.email} becomes a {made.invitation.role} with it")
+    what_for = f"{made.invitation.email} becomes a {made.invitation.role} with it"
+    _show_link(made, settings, port, as_json, what_for)
 
 
-def reset(context: typer.Context, email: Email, config: ConfigFile = None, as_json: AsJson = False) -> None:
+def reset(
+    context: typer.Context,
+    email: Email,
+    port: Port = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
     """Make a link by which a member chooses another password. The old one is good until it is used."""
     settings = configured(context, config)
     with opened(settings) as store:
         made = _members(store).reset(email, by=_ME)
-    _show_link(made, settings, as_json, f"{made.invitation.email} chooses another password with it")
+    _show_link(made, settings, port, as_json, f"{made.invitation.email} chooses another password with it")
 
 
 def list_members(
@@ -109,8 +126,9 @@ def _known(role: str) -> Role:
     raise typer.BadParameter(f'"{role}" is no role: write {_ROLES}')
 
 
-def _show_link(made: Invited, settings: Config, as_json: bool, what_for: str) -> None:
-    link = f"{front_of(settings.server, settings.server.port)}/welcome/{made.token}"
+def _show_link(made: Invited, settings: Config, port: int | None, as_json: bool, what_for: str) -> None:
+    port = port or settings.server.port
+    link = f"{front_of(settings.server, port)}/welcome/{made.token}"
     if as_json:
         show.as_json(
             {
@@ -125,6 +143,10 @@ def _show_link(made: Invited, settings: Config, as_json: bool, what_for: str) ->
     print(link)  # noqa: T201 (alone, so that LINK=$(relent member invite …) is the link)
     hours = f"{LINK_LASTS.total_seconds() / 3600:.0f}"
     show.say(f"{what_for}, once, within {hours} hours. You will not see this link again.", on=show.complaints)
+    if not settings.server.public_url:
+        show.say(
+            f"Port {port} must be the one that relent serve listens on: else say --port.", on=show.complaints
+        )
 
 
 def _row(member: Member) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from relent.demo_work import WAITING
 
 YOU = "you@acme.example"
 _WHAT_TO_DO = (
-    f"{WAITING} letters wait for your yes: open Review, press a to approve or e to edit, and see the letter to Mia go "
-    "when she answers by herself, about a minute later."
+    f"{WAITING} letters wait for your yes: open Review, press a to approve or e to edit, and see the letter to Mia "
+    "vanish when she answers by herself, about a minute later."
 )
 
 

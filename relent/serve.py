@@ -102,7 +102,10 @@ def _tell(config: Config, port: int) -> None:
 
 
 def _welcome(house: House, port: int) -> None:
-    """How the first admin comes in. A secret: it is told to whoever started us, and never to the log."""
+    """How the first admin comes in. A secret: it is told to whoever started us, and never to the log.
+
+    Where standard error is the log, for machines to read, it goes to standard output.
+    """
     try:
         link = Members(store=house.store, clock=house.clock).welcome()
     except SQLAlchemyError as error:  # answers are heard all the same
@@ -113,7 +116,7 @@ def _welcome(house: House, port: int) -> None:
     show.say(
         f"Nobody may come in yet. Open this and you are the first admin; it opens once, within "
         f"{LINK_LASTS.total_seconds() / 3600:.0f} hours:\n{front_of(house.config.server, port)}/welcome/{link.token}",
-        on=show.complaints,
+        on=show.complaints if is_plain(house.config.log.format) else show.console,
     )
 
 

@@ -100,14 +100,15 @@ def create_app(house: House, *, with_worker: bool = True) -> Starlette:
                     await run_in_threadpool(rooms.live.close)
                     await run_in_threadpool(rooms.counted.close)
 
-    hook, agentmail = Hook(house), Api(table, AGENTMAIL)
+    hook, agentmail, engine = Hook(house), Api(table, AGENTMAIL), Api(table, v1.ENGINE)
     routes = [
         *(Route(path, hook, methods=["POST"]) for path in HOOKS),
         Mount("/v0", agentmail),
         Route("/v0", agentmail),
         Mount("/api/v1", Api(table, agentpost.AGENTPOST)),
         Mount("/v1/email", Api(table, feather.FEATHER)),
-        Mount("/v1", Api(table, v1.ENGINE)),
+        Mount("/v1", engine),
+        Route("/v1", engine),
         *manual.routes(
             [described(), agentpost.document(), feather.document(), v1.described()], version=__version__
         ),

@@ -178,7 +178,9 @@ def _broken(error: csv.Error, start: int, lines: _Lines) -> str:
             f"a quote has no partner. All from line {start} on is left out: mend it, and read the file again"
         )
     lost = f". Lines {start} to {lines.number} are left out" if lines.number > start else ""
-    if isinstance(error, _Overlong) or "field limit" in str(error):
+    if "field limit" in str(error):
+        return f"a field has more than {csv.field_size_limit():,} letters{lost}"
+    if isinstance(error, _Overlong):
         return f"too long for a row{lost}"
     return f'quotes in the wrong place. Write "" for a quote inside quotes{lost}'
 

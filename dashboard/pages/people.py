@@ -16,7 +16,7 @@ from engine.errors import Invalid, Issue, NotFound
 from engine.model import Enrollment
 from engine.rehearse import rehearse
 from engine.resume import resume
-from engine.states import STOP, EnrollmentState
+from engine.states import STOP, DraftState, EnrollmentState
 from engine.store import Ledger, Life
 from engine.store.faces import WALK, Crowd, Faces, Place
 from engine.store.pages import Slice
@@ -219,7 +219,10 @@ def _then(life: Enrollment, waits_for: str | None, ledger: Ledger, asked: Asked)
         return f"{life.sequence}: still waits for {waits_for}."
     if pending is None:
         return f"{life.sequence}: goes on."
-    return f"{life.sequence}: goes on, the next letter on {_at(pending.send_at, asked)}."
+    held = ", once somebody says yes" if pending.state == DraftState.HELD else ""
+    return (
+        f"{life.sequence}: goes on, the next letter on {_at(max(pending.send_at, asked.now), asked)}{held}."
+    )
 
 
 def _at(moment: datetime, asked: Asked) -> str:

@@ -20,7 +20,7 @@ from engine.approve import Approved, Seen, Words
 from engine.errors import Invalid, Issue, NotFound, Refused
 from engine.evidence import look
 from engine.model import NEVER, Draft
-from engine.states import HoldReason
+from engine.states import DraftState, HoldReason
 from engine.store.queue import GLANCED, MOST, Beside, Place, Queue, Stretch, Which
 
 #: Whoever says yes to thousands hears of it in between, and says so again.
@@ -38,6 +38,7 @@ _OUTCOMES = (
     HoldReason.INBOX_PAUSED,
     HoldReason.OUT_OF_OFFICE,
 )
+_STOPPED = "Everything is stopped: it leaves when somebody lets it go on."
 _PACE = {
     "pause": "Their sequence waits until somebody resumes it.",
     "skip": "The sequence goes on without it.",
@@ -299,6 +300,8 @@ def _hands(asked: Asked) -> dict[str, Any]:
 
 
 def _leaves(at: datetime, asked: Asked) -> str:
+    if asked.brake:
+        return _STOPPED
     if at <= asked.now:
         return "It leaves at once."
     return f"It leaves {when(at, asked.zone)}."
@@ -322,14 +325,21 @@ def _edit(asked: Asked, draft_id: str) -> _Done:
 
 def _send_now(asked: Asked, draft_id: str) -> _Done:
     yes.send_now(draft_id, seen=_seen(asked), **_hands(asked))
-    return _Done("Approved. It leaves at once, as soon as the limits have room.")
+    how = _STOPPED if asked.brake else "It leaves at once, as soon as the limits have room."
+    return _Done(f"Approved. {how}")
 
 
 def _reschedule(asked: Asked, draft_id: str) -> _Done:
     done = yes.reschedule(draft_id, _moment(asked), seen=_seen(asked), **_hands(asked))
     zone = asked.said("zone") or asked.zone
-    said = f"Its hour is {when(done.send_at, zone)} now. If it waits for a yes, it goes on waiting."
-    return _Done(said, stays=True)
+    waits = " It still waits for a yes." if _is_held(asked, draft_id) else ""
+    return _Done(f"Its hour is {when(done.send_at, zone)} now.{waits}", stays=True)
+
+
+def _is_held(asked: Asked, draft_id: str) -> bool:
+    with reading(asked) as ledger:
+        found = ledger.drafts.get(draft_id)
+    return found is not None and found.state == DraftState.HELD
 
 
 def _moment(asked: Asked) -> datetime:
@@ -369,18 +379,28 @@ def _submit(asked: Asked, draft_id: str) -> _Done:
 def approve_all(asked: Asked) -> Answer:
     """Those of one kind that were there when the page was shown, and have nothing odd."""
     name = asked.said("alike")[:_LONGEST_NAME]
-    onward = f"/review?{_query(Which(batch=name))}"
-    until, approved, left = monotonic() + _PATIENCE, 0, Counter[str]()
+    until, approved, at_once, left = monotonic() + _PATIENCE, 0, 0, Counter[str]()
     every = yes.approve_alike(name, as_of=_as_of(asked), **_hands(asked))
     for done in every:
         match done:
             case Approved():
                 approved += 1
+                at_once += done.send_at <= asked.now
             case _:
                 left[_without_name(done.why, done.draft_id)] += 1
         if monotonic() > until:
             break
-    return Went(onward, _told(approved, left, over=monotonic() > until), "good" if approved else "bad")
+    over = monotonic() > until
+    onward = "/review" if approved and not over else f"/review?{_query(Which(batch=name))}"
+    hours = f" {_hours(at_once, asked)}" if approved else ""
+    return Went(onward, _told(approved, hours, left, over=over), "good" if approved else "bad")
+
+
+def _hours(at_once: int, asked: Asked) -> str:
+    """When those leave that got their yes together."""
+    if asked.brake:
+        return "Everything is stopped: they leave when somebody lets it go on."
+    return f"Each leaves at its own hour{f'; {at_once:,} at once' if at_once else ''}."
 
 
 def _as_of(asked: Asked) -> datetime:
@@ -398,8 +418,8 @@ def _without_name(why: str, draft_id: str) -> str:
     return why.replace(draft_id, "it")[:80]
 
 
-def _told(approved: int, left: Counter[str], *, over: bool) -> str:
-    said = [f"{plural(approved, 'letter')} approved."]
+def _told(approved: int, hours: str, left: Counter[str], *, over: bool) -> str:
+    said = [f"{plural(approved, 'letter')} approved.{hours}"]
     if left:
         reasons = "; ".join(f"{number} because {why}" for why, number in islice(left.most_common(), 3))
         said.append(f"{plural(left.total(), 'letter')} left: {reasons}.")

@@ -100,17 +100,17 @@ def _a_yes(there: Furnished, held: int) -> Step:
 
 def _heard(there: Furnished, public_url: str | None) -> Step:
     """Behind a proxy nobody knows how the world reaches us, unless it was said."""
-    here = (public_url or "https://…").rstrip("/")
     how = (
         ""
         if public_url
-        else " … is the name by which the world reaches this server: server.public_url says it to us."
+        else " For its address, first write the name by which the world reaches this server into config.yaml: "
+        "server: { public_url: https://your-name }"
     )
     return Step(
         title="Your mailbox tells us of answers",
         says=f"Point its webhook here. As soon as one is heard, an answer stops what is pending.{how}",
         done=there.answer,
-        commands=(f"{here}/webhooks/agentmail",),
+        commands=(f"{public_url.rstrip('/')}/webhooks/agentmail",) if public_url else (),
         href="/deliveries",
         action="Look at what was heard",
     )

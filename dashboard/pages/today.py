@@ -12,7 +12,7 @@ from dashboard.show import when
 from dashboard.vitals import Seen, tasks, vitals
 from engine import brake, recover, safe
 from engine.errors import Forbidden, Invalid, Issue, Stale
-from engine.states import StopReason
+from engine.states import HoldReason, StopReason
 from engine.store import Brake, Ledger
 from engine.store.glance import MOST
 from engine.store.inbound import REFUSED
@@ -84,6 +84,7 @@ def _seen(asked: Asked, ledger: Ledger) -> Seen:
         refused=ledger.inbound.counted(REFUSED),
         brake=ledger.watch.braked(),
         capture=asked.office.mode == "capture",
+        canary=("canary.every", "never") not in {(each.key, each.value) for each in asked.office.settings},
     )
 
 
@@ -115,7 +116,7 @@ def _numerals(counts: Mapping[str, Known[Any]]) -> list[Numeral]:
     due, late, uncertain = (
         None if standing.value is None else getattr(standing.value, name) for name in _STANDING
     )
-    waiting = sum(held.value.values()) if held.value is not None else None
+    waiting = None if held.value is None else _asked_for_a_yes(held.value)
     answered, bounced = (_of(stopped.value, reason) for reason in (StopReason.REPLIED, StopReason.BOUNCED))
     return [
         Numeral("Due now", due, standing.as_of, hint="their hour has come"),
@@ -134,6 +135,11 @@ def _numerals(counts: Mapping[str, Known[Any]]) -> list[Numeral]:
             "Uncertain", uncertain, standing.as_of, hint="perhaps left", tone="doubt" if uncertain else ""
         ),
     ]
+
+
+def _asked_for_a_yes(held: Mapping[str, int]) -> int:
+    """As many as the review shows: what somebody said no to waits there for nobody."""
+    return sum(number for reason, number in held.items() if reason != HoldReason.REJECTED)
 
 
 def _of(stopped: Mapping[str, int] | None, reason: StopReason) -> int | None:

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 from engine.addresses import CANARYS
-from engine.states import DraftState, EnrollmentState
+from engine.states import DraftState, EnrollmentState, HoldReason
 from engine.store.moves import Desk
 from engine.store.tables import draft, enrollment, inbox, sequence_version
 
@@ -137,7 +137,7 @@ class Agenda:
     def overdue(self, before: datetime) -> int:
         """Letters that wait for a yes, and whose hour has passed."""
         query = select(func.count()).select_from(draft)
-        return self._db.scalar(query.where(*self._to_review(), draft.c.send_at < before)) or 0
+        return self._db.scalar(query.where(*self._to_review(), _ours(), draft.c.send_at < before)) or 0
 
     def speaking(self) -> list[str]:
         """The sequences in which somebody stands now."""
@@ -254,8 +254,8 @@ class Agenda:
             self._db.scalar(select(end(draft.c.rank)).where(*waiting)) or 0 for end in (func.min, func.max)
         )
         if highest - lowest >= _MOST_RANKS:
-            return waiting
-        return *waiting, draft.c.rank.in_(range(lowest, highest + 1))
+            return *waiting, _still_asked()
+        return *waiting, _still_asked(), draft.c.rank.in_(range(lowest, highest + 1))
 
     def _awake(self) -> ColumnElement[bool]:
         """Until a human says something. That these are the most SQLite does not know, and looks for few elsewhere."""
@@ -268,6 +268,11 @@ class Agenda:
 def _is(state: DraftState) -> ColumnElement[bool]:
     """A literal, not a parameter: only so are SQLite and PostgreSQL certain of the partial index."""
     return draft.c.state == literal_column(f"'{state}'")
+
+
+def _still_asked() -> ColumnElement[bool]:
+    """What a human refused waits for nobody's yes: the review does not show it either."""
+    return func.coalesce(draft.c.outcome, "") != literal_column(f"'{HoldReason.REJECTED}'")
 
 
 def _asleep() -> tuple[ColumnElement[bool], ...]:

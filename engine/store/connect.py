@@ -203,7 +203,11 @@ def _look_whether_it_lives(database: Engine) -> None:
 
 def _sqlite(url: str) -> Engine:
     database = create_engine(url, json_serializer=_in_json, json_deserializer=_out_of_json, **_POOL)
-    file = OneFile(database_path(database.url.database) or Path(), database)
+    file = OneFile(
+        database_path(database.url.database) or Path(),
+        database,
+        may_make=database.url.query.get("mode", "rwc") == "rwc",
+    )
 
     @event.listens_for(database, "connect")
     def set_up(dbapi: Any, _record: Any) -> None:

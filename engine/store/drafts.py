@@ -77,6 +77,8 @@ _NO_YES: dict[str, Any] = dict.fromkeys(
 
 #: How long after its hour a letter may still leave by a human's yes: then it says something else than was meant.
 GOOD_FOR = timedelta(days=7)
+#: By how much at most an absence puts that off.
+_LONGEST_REST = timedelta(days=30)
 
 _SOME = 1_000
 
@@ -425,6 +427,9 @@ class Drafts:
     # --- held, and let go ---
 
     def hold(self, waiting: Draft, reason: HoldReason, *, send_at: datetime, until: datetime | None) -> bool:
+        """No human has chosen that, so a human's yes grows old as much later, within reason."""
+        later = min(max(send_at - waiting.send_at, timedelta(0)), _LONGEST_REST)
+        good = waiting.approved_until and waiting.approved_until + later
         return bool(
             self._desk.move(
                 draft,
@@ -434,6 +439,7 @@ class Drafts:
                 outcome=reason,
                 send_at=send_at,
                 held_until=until,
+                approved_until=good,
                 **NOBODYS,
             )
         )
@@ -509,21 +515,31 @@ class Drafts:
                 why=why or reason,
                 outcome=reason,
                 held_until=None,
-                **({"yes_by": None} if reason == HoldReason.REJECTED else {}),
+                asked_at=func.coalesce(draft.c.asked_at, literal(self._desk.now, UtcDateTime)),
+                **({"yes_by": None, "alike": None} if reason == HoldReason.REJECTED else {}),
                 **({} if send_at is None else {"send_at": send_at}),
                 **_NO_YES,
                 **NOBODYS,
             )
         )
 
-    def unsay(self, approved: Draft, *, why: str) -> bool:
+    def unsay(self, approved: Draft, *, why: str, yes_by: datetime | None = None) -> bool:
         """A yes is taken back while the letter is still here."""
-        waiting = draft.c.state.in_([DraftState.SCHEDULED, DraftState.CLAIMED])
+        asleep = and_(_is(DraftState.HELD), draft.c.approved_sha == draft.c.content_sha)
+        waiting = or_(draft.c.state.in_([DraftState.SCHEDULED, DraftState.CLAIMED]), asleep)
         here = draft.c.id == approved.id, waiting, draft.c.content_sha == approved.content_sha
         reason = HoldReason.APPROVAL
         return bool(
             self._desk.move(
-                draft, HOLD, *here, why=why, outcome=reason, held_until=None, **_NO_YES, **NOBODYS
+                draft,
+                HOLD,
+                *here,
+                why=why,
+                outcome=reason,
+                held_until=None,
+                yes_by=yes_by,
+                **_NO_YES,
+                **NOBODYS,
             )
         )
 
@@ -544,7 +560,12 @@ class Drafts:
         """Those of one kind that wait for a yes as they were made, and have nothing odd. None that was touched since."""
         waiting = _is(DraftState.HELD), draft.c.held_until.is_(None), draft.c.outcome == HoldReason.APPROVAL
         kind = draft.c.alike == alike, draft.c.rank == 0, draft.c.updated_at <= as_of, draft.c.id > after
-        rows = self._db.execute(select(*_FIELDS).where(*waiting, *kind).order_by(draft.c.id).limit(at_most))
+        # nobody has written in its conversation since
+        as_it_was = or_(thread.c.last_at.is_(None), thread.c.last_at <= as_of)
+        quiet = select(thread.c.id).where(thread.c.id == draft.c.thread_id, as_it_was).exists()
+        rows = self._db.execute(
+            select(*_FIELDS).where(*waiting, *kind, quiet).order_by(draft.c.id).limit(at_most)
+        )
         return [record(row) for row in rows]
 
     def void_old(self) -> Sequence[Row[Any]]:
@@ -564,28 +585,27 @@ class Drafts:
     def void_in(self, threads: Collection[str]) -> None:
         """Somebody has written there: what a human said yes to was said before."""
         said = draft.c.thread_id.in_(threads), draft.c.approved_head.is_not(None)
-        waiting = draft.c.state.in_([DraftState.SCHEDULED, DraftState.CLAIMED])
         why = HoldReason.CHANGED
         self._desk.move(
             draft,
             HOLD,
             *said,
-            waiting,
             why="somebody wrote in its conversation",
             outcome=why,
+            held_until=None,
             **_NO_YES,
             **NOBODYS,
         )
+        not_held = draft.c.state.in_([DraftState.FAILED, DraftState.UNCERTAIN])
+        self._db.execute(update(draft).where(*said, not_held).values(**_NO_YES))
 
     def follow(self, thread_id: str) -> None:
-        """What a machine writes there takes nobody's yes away."""
+        """What a machine has just written there takes nobody's yes away; one that was void before stays so."""
         head = select(thread.c.last_position).where(thread.c.id == thread_id).scalar_subquery()
-        said = draft.c.thread_id == thread_id, draft.c.approved_head.is_not(None)
+        said = draft.c.thread_id == thread_id, draft.c.approved_head == head - 1
         self._db.execute(
             update(draft).where(*said, draft.c.state.not_in(sorted(DRAFT_ENDS))).values(approved_head=head)
         )
-
-    # --- called back ---
 
     def follow_ups(
         self, enrollments: Collection[str], named: Collection[str], inboxes: Collection[str]

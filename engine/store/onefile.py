@@ -8,6 +8,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -24,7 +25,7 @@ _LOG = "relent_log"  # of one connection: the number of the file that its commit
 class OneFile:
     """What an engine knows of its file."""
 
-    def __init__(self, path: Path, database: Engine) -> None:
+    def __init__(self, path: Path, database: Engine, *, may_make: bool) -> None:
         self._path, self._log = str(path), f"{path}-wal"
         self._number: int | None = None
         self._looked_at = 0.0
@@ -33,6 +34,8 @@ class OneFile:
         @event.listens_for(database, "do_connect")
         def before(*_: Any) -> None:
             self._still_there()  # else SQLite would make a new one, and an empty one
+            if may_make and self._number is None:
+                _make(self._path)
 
     def found(self) -> None:
         """It was opened."""
@@ -71,6 +74,12 @@ class OneFile:
         db.detach()
         self._database.dispose()
         raise _refusal(f"{self._log} was deleted while it was in use: everything is opened anew")
+
+
+def _make(path: str) -> None:
+    """People's letters are in it: a new one is its owner's alone, and so is what SQLite puts beside it."""
+    with suppress(OSError):  # it is there, or nobody can make one: SQLite says so
+        os.close(os.open(Path(path).resolve(), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _number(path: str) -> int | None:

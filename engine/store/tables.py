@@ -251,6 +251,9 @@ draft = Table(
     ),  # where its conversation stood when a human said yes; a rule's yes has none
     Column("approved_until", UtcDateTime),  # a human's yes grows old
     Column("hour_by", Text),  # who chose its hour; None: the rules did
+    Column(
+        "asked_at", UtcDateTime
+    ),  # since when only a human's yes lets it go; None: its author's word may do
     Column("yes_by", UtcDateTime),  # how long it waits for a human's yes
     Column("oddities", JSON, nullable=False, server_default="[]"),  # what a reviewer should look at twice
     Column(

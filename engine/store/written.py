@@ -330,12 +330,19 @@ class Written:
             send_at=send_at,
             approved_sha=written.content_sha,
             approved_by=by,
+            hour_by=None,
             outcome=None,
             **more,
         )
 
     def unschedule(self, waiting: Draft, never: datetime) -> bool:
-        return self._move(UNSCHEDULE, waiting, send_at=never, outcome=None, held_until=None, **NOBODYS)
+        """And without a human's yes, if it had one: that was to a letter with an hour."""
+        none = dict.fromkeys(("approved_head", "approved_until", "hour_by", "yes_by"))
+        if waiting.asked_at is not None:
+            none |= {"approved_sha": None, "approved_by": None}
+        return self._move(
+            UNSCHEDULE, waiting, send_at=never, outcome=None, held_until=None, **none, **NOBODYS
+        )
 
     def take(self, written: Draft, *, token: str, owner: str, lease: timedelta, by: str) -> Draft | None:
         """Into the hands of whoever asks for it now. None: somebody was faster."""

@@ -72,7 +72,7 @@ _FIX = {
     "invalid_token_type": "Write the header as `Authorization: Bearer <key>`, with one blank and a capital B.",
     "unknown_api_key": "Look at the key: it was never made here, has expired, or was deleted.",
     "missing_permission": "Use a key that has this permission.",
-    "not_a_reviewer": "Ask somebody whom `approval.by` of the sequence names; a key is named by its own name.",
+    "not_a_reviewer": "Ask somebody whom `approval.by` of the sequence names: they say it in the dashboard. A key is nobody's name.",
     "beyond_its_scope": "Use a key of the whole organization.",
     "not_found": "Look at the path and the id; a key sees only what is in its scope.",
     "not_offered": "This server does not have it. Everything that it has is listed at /docs.",

@@ -225,13 +225,17 @@ def approve_several(asked: Asked) -> wire.V1Approved:
 
 def _alike(asked: Asked, body: forms.V1ApproveSeveral) -> tuple[list[tuple[str, Seen]], str | None]:
     """Of one way to say one step, nothing odd about them, and as they were at that moment; in the inboxes of the caller."""
-    most = forms.MOST_AT_ONCE
+    most, after = forms.MOST_AT_ONCE, body.after or ""
     with reading(asked) as ledger:
         as_of = body.as_of or asked.now
-        some = ledger.drafts.calm(body.alike or "", as_of=as_of, after=body.after or "", at_most=most)
-        theirs = {inbox: is_theirs(asked, inbox, ledger) for inbox in {each.inbox_id for each in some}}
-    found = [(each.id, Seen(content_sha=each.content_sha)) for each in some if theirs[each.inbox_id]]
-    return found, some[-1].id if len(some) == most else None
+        while True:
+            some = ledger.drafts.calm(body.alike or "", as_of=as_of, after=after, at_most=most)
+            theirs = {inbox: is_theirs(asked, inbox, ledger) for inbox in {each.inbox_id for each in some}}
+            found = [(each.id, Seen(content_sha=each.content_sha)) for each in some if theirs[each.inbox_id]]
+            if found or len(some) < most:
+                break
+            after = some[-1].id  # none of theirs among so many: nobody else's is named to them
+    return found, found[-1][0] if len(some) == most else None
 
 
 def _one_of_several(draft_id: str, seen: Seen, asked: Asked) -> wire.V1Answer:

@@ -54,10 +54,11 @@ def _built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 
 @pytest.fixture
-def town(_built: Callable[[str], Path], tmp_path: Path) -> Iterator[Town]:
-    """Of one's own, to be changed."""
+def town(_built: Callable[[str], Path], tmp_path: Path, visits: Visits) -> Iterator[Town]:
+    """Of one's own, to be changed. Everybody leaves before its door closes."""
     with Town.opened(_built("full"), tmp_path / "town") as town:
         yield town
+        visits.leave()
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +86,8 @@ def visits(chromium: Browser) -> Iterator[Visits]:
     """Browsers of people; whatever went wrong in one of them fails the test."""
     visits = Visits(chromium)
     yield visits
-    troubles = visits.end()
-    assert not troubles
+    visits.leave()
+    assert not visits.troubles
 
 
 @pytest.fixture

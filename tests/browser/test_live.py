@@ -29,7 +29,7 @@ def test_whoever_looks_at_the_letter_itself_is_told_too(visits: Visits, town: To
 
     town.answers(OLGA)
 
-    said = page.locator('[aria-live="polite"]').filter(has_text=re.compile("answer|repl|olga", re.IGNORECASE))
+    said = page.locator("[data-moved-banner]").filter(has_text=re.compile("answer|repl|olga", re.IGNORECASE))
     expect(said.first).to_be_visible()
 
 

@@ -15,13 +15,14 @@ from tests.browser.visits import Visits
 
 
 @pytest.fixture
-def demo(tmp_path: Path) -> Iterator[Opened]:
+def demo(tmp_path: Path, visits: Visits) -> Iterator[Opened]:
     """At its end. Mia answers sooner than usual."""
     plan = Plan(folder=tmp_path / "demo", secret=new_secret(), begin=_END, answer_after=3)
     plan.folder.mkdir()
     _month(plan, and_work=True)
     opened = leave_open(plan)
     yield opened
+    visits.leave()
     opened.process.terminate()
     opened.process.wait(20)
 
@@ -43,7 +44,7 @@ def test_a_newcomer_reviews_edits_approves_and_stops_within_two_minutes(visits: 
     page.get_by_label("Text", exact=True).fill("Hello, may I come by on Thursday?")
     page.get_by_role("button", name="Save and approve").click()
     expect(page.locator(".notice[role=status]")).to_contain_text("Saved and approved.")
-    page.wait_for_timeout(450)
+    page.wait_for_timeout(900)
     page.keyboard.press("a")
     expect(page.locator(".notice[role=status]")).to_contain_text(re.compile("^\\W*Approved"))
 

@@ -15,7 +15,7 @@ def _who(page: Page) -> str:
 
 def _say_yes(page: Page) -> None:
     """By key. One that is pressed at once was meant for the letter before, and is not taken."""
-    page.wait_for_timeout(450)
+    page.wait_for_timeout(900)
     page.keyboard.press("a")
 
 

@@ -120,6 +120,7 @@ class Visits:
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
         self._open: list[Visit] = []
+        self.troubles: list[str] = []
 
     def by(self, town: Town, who: str | None, *, scripts: bool = True, zone: str = "Europe/Oslo") -> Visit:
         """`who`: admin, reviewer, viewer; None: somebody who is not in."""
@@ -143,8 +144,10 @@ class Visits:
         self._open.append(visit)
         return visit
 
-    def end(self) -> list[str]:
-        for visit in self._open:
-            visit.troubles += [f"it asked for {each.url[:200]}" for each in visit.outside]
+    def leave(self) -> None:
+        """Whoever is still there."""
+        while self._open:
+            visit = self._open.pop()
+            self.troubles += visit.troubles
+            self.troubles += [f"it asked for {each.url[:200]}" for each in visit.outside]
             visit.context.close()
-        return [trouble for visit in self._open for trouble in visit.troubles]

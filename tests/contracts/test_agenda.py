@@ -136,6 +136,7 @@ def test_what_has_left_comes_inbox_by_inbox(book):
 def test_held_letters_whose_hour_has_passed_are_counted(book):
     for hours in -1, -2, 1:
         book.letter(hours, state="held")
+    book.letter(-1, state="held", outcome="rejected")
     with book.store.reading(book.clock.now()) as ledger:
         assert ledger.agenda.overdue(MONDAY) == 2
 

@@ -1,6 +1,7 @@
 """Opening databases: what is refused, and how."""
 
 import sqlite3
+import stat
 import subprocess
 import sys
 
@@ -112,3 +113,26 @@ def test_a_password_stays_out_of_a_complaint_about_its_url(url):
     with pytest.raises(ConfigError) as told:
         open_store(url)
     assert "sesame" not in str(told.value)
+
+
+def test_a_new_file_is_its_owners_alone_and_one_that_is_there_stays_as_it_is(tmp_path):
+    new, there = tmp_path / "new.db", tmp_path / "there.db"
+    there.touch(0o644)
+    there.chmod(0o644)
+    modes = {}
+    for file in (new, there):
+        store = open_store(f"sqlite:///{file}")
+        modes |= {each.name: stat.S_IMODE(each.stat().st_mode) for each in tmp_path.glob(f"{file.name}*")}
+        store.close()
+
+    assert {name: mode for name, mode in modes.items() if name.startswith("new")} == dict.fromkeys(
+        ("new.db", "new.db-wal", "new.db-shm"), 0o600
+    )
+    assert modes["there.db"] == 0o644
+
+
+def test_who_opens_only_to_read_makes_no_file(tmp_path):
+    with pytest.raises(Unavailable):
+        open_store(f"sqlite:///file:{tmp_path / 'relent.db'}?mode=ro&uri=true")
+
+    assert not list(tmp_path.iterdir())

@@ -14,6 +14,7 @@ from sqlalchemy import select
 from dashboard.door import HEADERS, Front
 from dashboard.frame import Asked, Door, Raw, Shown, Streamed, Went
 from dashboard.pages import DOORS
+from dashboard.seal import Notice, opened, sealed
 from engine.errors import Forbidden, Invalid, Issue, NotFound, Refused, Unavailable
 from engine.model import Pace
 from engine.store import Store, open_store
@@ -280,6 +281,14 @@ def test_a_form_that_cannot_be_read_is_refused_kindly(as_admin, body, status):
     assert as_admin.get("/account").status_code == 200
 
 
+def test_a_stranger_says_little(front, as_admin):
+    body = b"a=" + b"x" * 16 * 1024
+    headers = {"origin": HERE, "content-type": "application/x-www-form-urlencoded"}
+
+    assert front.post("/login", content=body, headers=headers).status_code == 413
+    assert as_admin.post("/account", content=body, headers=headers).status_code == 403
+
+
 # --- by what name we are asked ---
 
 
@@ -423,7 +432,7 @@ def test_what_is_nowhere_is_a_page_for_people_and_json_for_programs(front, as_vi
 
 
 @pytest.mark.parametrize(
-    "path", ["/v0/nowhere", "/v1/nowhere", "/api/v1/nowhere", "/webhooks/nowhere", "/healthz/x", "/u"]
+    "path", ["/v0/nowhere", "/v1", "/v1/nowhere", "/api/v1/nowhere", "/webhooks/nowhere", "/healthz/x", "/u"]
 )
 def test_where_programs_ask_they_are_answered_as_programs_whatever_they_accept(front, path):
     answer = front.get(path)
@@ -584,3 +593,12 @@ def test_a_notice_is_said_once_and_only_to_whom_it_is_meant_for(front, house, a_
     for forged in ("x", "", "é", "A" * 400):
         other.cookies.set("relent_notice", forged.encode().hex(), domain="127.0.0.1", path="/")
         assert other.get("/account").status_code == 200
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "\N{GRINNING FACE}", "\x01", '"', "\ud800"])
+def test_a_notice_has_room_in_a_cookie_whatever_it_is_written_in(letter, clock):
+    word = sealed(Notice(letter * 5000), key=b"k", reader="r", now=clock.now())
+    told = opened(word, key=b"k", reader="r", now=clock.now())
+
+    assert len(word) < 3700
+    assert len(told.text) > 300

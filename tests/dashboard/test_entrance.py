@@ -65,7 +65,7 @@ def test_a_wrong_password_and_a_wrong_address_are_told_the_same(front, ada):
 @pytest.mark.parametrize(
     "to",
     ["https://evil.example/", "//evil.example", "/\\evil.example", "\\\\evil.example", "/login?next=/", "javascript:alert(1)",
-     "/\t/evil.example", "/x\r\nLocation: https://evil.example", "evil.example", "/logout", "/ü", "http:evil.example"],
+     "/\t/evil.example", "/x\r\nLocation: https://evil.example", "evil.example", "/logout", "/live", "/ü", "http:evil.example"],
 )  # fmt: skip
 def test_a_link_to_the_login_leads_to_no_other_site(front, ada, to):
     front.knock()
@@ -155,6 +155,18 @@ def test_who_has_somebodys_open_browser_does_not_guess_their_password(front, ada
     ]
 
     assert statuses == [422] * 6 + [429] * 2
+
+
+def test_a_stranger_at_the_login_keeps_nobody_who_is_in_from_another_password(front, house, ada):
+    sign_in(front)
+    front.csrf = re.search(r'name="csrf" value="(\w+)"', front.get("/account").text)[1]
+    with Visitor(create_app(house, with_worker=False)) as stranger:
+        stranger.knock()
+        for number in range(8):
+            sign_in(stranger, password=f"guess number {number}")
+    new = "another one, just as long"
+
+    assert front.post_form("/account", old=PASSWORD, password=new, again=new).status_code == 303
 
 
 # --- a word that somebody else knows ---

@@ -185,3 +185,12 @@ def _wait_until(is_so) -> None:
             return
         threading.Event().wait(0.025)
     raise AssertionError("it never came to that")
+
+
+def test_who_was_signed_out_is_told_no_news(store, clock, live, monkeypatch):
+    monkeypatch.setattr("dashboard.live._ASK_BEFORE_NEWS", 0.0)
+    enrolled(store, clock.now(), wants=sequence(approval="all"))
+    stop_person(IDA, by="kim", store=store, clock=clock)
+    heard = _hear(live, live.join("mem_1", store, clock), until="", lasts=lambda: False)
+    assert "event: bye" in heard
+    assert "cancelled" not in heard

@@ -260,7 +260,8 @@ def test_all_like_these_are_approved_and_the_exceptions_left(as_reviewer, waits,
     assert "1 other of them is odd" in page
     answer = as_reviewer.post_form("/review/approve-alike", data=form_of(page, "/review/approve-alike"))
     after = next_page(as_reviewer, answer).text
-    assert "4 letters approved." in after
+    assert "4 letters approved. Each leaves at its own hour" in after
+    assert answer.headers["location"] == "/review"
     assert {state(each).state for each in calm} == {"scheduled"}
     assert state(odd).state == "held"
     assert odd in after
@@ -337,6 +338,24 @@ def test_send_now_waits_for_no_hour(as_reviewer, store, clock, state):
     page = next_page(as_reviewer, says(as_reviewer, which, "send-now")).text
     assert "It leaves at once" in page
     assert (state(which).state, state(which).send_at) == ("scheduled", clock.now())
+
+
+@pytest.mark.parametrize("verb", ["approve", "send-now"])
+def test_while_everything_is_stopped_no_yes_promises_an_hour(as_reviewer, waits, verb):
+    which = waits()
+    as_reviewer.post_form("/stop")
+    page = next_page(as_reviewer, says(as_reviewer, which, verb)).text
+    assert "Approved. Everything is stopped: it leaves when somebody lets it go on." in page
+    assert "at once" not in page
+
+
+def test_a_cancelled_letter_says_why(as_reviewer, waits, store, clock):
+    which = waits()
+    with store.transaction(clock.now(), "a test") as ledger:
+        ledger.drafts.cancel([which], "replied")
+    page = as_reviewer.get(f"/drafts/{which}").text
+    assert "Would have left" in page
+    assert "They answered." in page
 
 
 def test_another_hour_is_told_with_its_zone_and_is_no_yes(as_reviewer, waits, state):

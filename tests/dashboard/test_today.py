@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from engine.approve import Reviewer, reject
 from engine.dispatch import dispatch_due
 from engine.errors import NoAnswer
 from engine.model import Letter, Pace
@@ -68,6 +69,14 @@ def test_what_waits_for_a_yes_leads_to_the_review(as_viewer, house, clock):
     assert "Waiting for a yes: 1 letter." in page
 
 
+def test_what_somebody_said_no_to_is_not_counted_for_a_yes(as_reviewer, house, clock):
+    enrolled(house.store, clock.now(), wants=sequence(**SAYS_YES))
+    [waits] = pending(house.store, clock.now())
+    by = {"by": Reviewer(id="reviewer@acme.example"), "store": house.store, "clock": clock}
+    reject(waits["draft_id"], why="too soon", then="pause", **by)
+    assert _stat(as_reviewer.get("/").text, "Held") == "0"
+
+
 def test_htmx_gets_the_part_that_changes(as_viewer, house, clock):
     enrolled(house.store, clock.now())
     part = as_viewer.get("/", headers={"hx-request": "true"}).text
@@ -82,6 +91,8 @@ def test_the_first_steps_are_ticked_by_what_is_there(as_viewer, house, clock, ma
     page = as_viewer.get("/start").text
     assert page.count("(done)") == 4
     assert "Nothing can leave this machine" in page
+    assert "server: { public_url: https://your-name }" in page
+    assert "/webhooks/agentmail" not in page
 
 
 @pytest.mark.parametrize("path", ["/", "/start"])
@@ -99,12 +110,15 @@ def test_stop_everything_gives_a_receipt_and_nothing_leaves(as_reviewer, house, 
     enrolled(house.store, clock.now())
     receipt = as_reviewer.post_form("/stop")
     assert receipt.status_code == 200
-    assert "<strong>1 draft</strong> that would have left" in receipt.text
-    assert "to 1 person who is being written to" in receipt.text
+    assert "<dt>Letters held back</dt><dd><strong>1</strong> that would have left" in receipt.text
+    assert "<dt>People in sequences</dt><dd><strong>1</strong>" in receipt.text
     assert "reviewer@acme.example" in receipt.text
     list(dispatch_due(store=house.store, mailbox=mailbox, clock=clock, pace=house.pace))
     assert mailbox.sent == []
     assert "Everything is stopped" in as_reviewer.get("/").text
+    elsewhere = as_reviewer.get("/review").text
+    assert 'class="halt on" href="/resume"' in elsewhere
+    assert "Stop everything" not in elsewhere
 
 
 def test_to_let_it_go_on_asks_first_and_says_what_will_leave(as_reviewer, house, clock, mailbox):

@@ -52,6 +52,11 @@ def test_a_measurement_of_yesterday_says_nothing_of_now():
     assert _vital(_seen(flown), "From a reply to the cancel").tone == "doubt"
 
 
+def test_a_house_without_a_canary_says_which_setting_is_missing():
+    told = _vital(_seen(Sign("canary", NOW, {"in_time": True}), canary=False), "From a reply to the cancel")
+    assert (told.tone, told.says) == ("quiet", "not measured: canary.every is not set")
+
+
 def test_a_canary_that_was_too_slow_says_why():
     flown = Sign("canary", NOW, {"in_time": False, "why": "her answer was taken, and nothing was cancelled"})
     vital = _vital(_seen(flown), "From a reply to the cancel")

@@ -198,7 +198,7 @@ def test_a_long_list_is_enrolled_in_one_go(folder):
 
 
 def test_the_demo_tells_a_story_in_which_a_signed_webhook_cancels_a_follow_up(folder):
-    told = folder.run("demo")
+    told = folder.run("demo", "--no-dashboard")
     assert "answers. Webhook 204" in told
     assert "1 follow-up cancelled" in told
     assert "Webhook 401" in told

@@ -45,6 +45,17 @@ def test_an_invitation_is_printed_alone_so_that_a_shell_can_keep_it(folder):
     assert "password" not in " ".join(kim)
 
 
+def test_the_link_leads_to_the_port_that_was_said(folder):
+    made = folder.shell("relent member invite ada@acme.example --role admin --port 9123")
+    accept(folder, made.stdout)
+
+    assert made.stdout.startswith("http://127.0.0.1:9123/welcome/")
+    assert "Port 9123 must be the one" in " ".join(made.stderr.split())
+    assert folder.json("member", "reset", "ada@acme.example", "--port", "9124")["link"].startswith(
+        "http://127.0.0.1:9124/"
+    )
+
+
 def test_a_member_is_given_another_role_and_disabled_and_let_in_again(folder):
     accept(folder, folder.run("member", "invite", "ada@acme.example", "--role", "admin"))
     accept(folder, folder.run("member", "invite", "kim@acme.example"))

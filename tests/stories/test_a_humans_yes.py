@@ -1,5 +1,6 @@
 """A yes is bound to what was seen. One winner; whoever comes too late is told what has changed, by whom and when."""
 
+from contextlib import nullcontext
 from datetime import timedelta
 from threading import Barrier, Thread
 
@@ -23,18 +24,22 @@ from engine.approve import (
     withdraw,
 )
 from engine.dispatch import dispatch_due
-from engine.errors import Forbidden, Invalid, NotFound, Refused, Stale
+from engine.errors import Busy, Forbidden, Invalid, NotFound, Refused, Stale
+from engine.events import AutoReply
 from engine.evidence import look
 from engine.model import Pace
+from engine.post import Counter, take
 from engine.react import react
 from engine.recover import recover
 from engine.resume import resume
 from engine.settle import Delivered
 from engine.store.tables import audit, thread
-from engine.wish import Author, Wish
-from engine.write import write
+from engine.wish import NEEDS_REVIEW, Author, Wish
+from engine.write import Change, write
+from engine.write import update as update_draft
 from tests.makers import IDA, SAM, enrolled, pending, people, reply, sequence
 
+AUTHOR = Author(id="key_1")
 KIM, LEA = Reviewer(id="kim@acme.example"), Reviewer(id="lea@acme.example")
 
 
@@ -443,3 +448,158 @@ def test_every_word_stands_in_the_log_with_who_said_it(store, clock, hands):
     assert ("draft: rewrite", KIM.id, None) in told
     assert any(what == "draft: approve" and by == KIM.id for what, by, _ in told)
     assert ("draft: hold", LEA.id, "wait") in told
+
+
+# --- a human's yes is nobody else's ---
+
+
+def by_hand(hands, store, clock, **wish):
+    """A letter that somebody with a key has written, and that waits for a human's yes."""
+    with store.transaction(clock.now(), "a test") as ledger:
+        ledger.threads.open_inbox(SAM)
+    asked = Wish(inbox_id=SAM, to=(IDA,), subject="Hi", text="Hello", labels=(NEEDS_REVIEW,), **wish)
+    return write(asked, by=AUTHOR, **hands).draft.id
+
+
+def rest(store, clock, mailbox, pace):
+    return Counter(store=store, clock=clock, pace=pace, lend=lambda: nullcontext(mailbox))
+
+
+@pytest.mark.parametrize("approved", [True, False])
+def test_its_author_cannot_put_other_words_under_a_yes(store, clock, mailbox, pace, hands, go, approved):
+    which = by_hand(hands, store, clock)
+    if approved:
+        approve(which, by=KIM, seen=seen(which, hands), **hands)
+    change = Change(
+        words={"text": "Evil"}, to=("boss@evil.example",), remove_labels=frozenset({NEEDS_REVIEW})
+    )
+    update_draft(which, change, by=AUTHOR, **hands)
+    assert draft(which, store, clock).approved_sha is None
+    assert go() == []
+    with pytest.raises(Busy, match="waits for a human's yes"):
+        take(which, key=None, by=AUTHOR, counter=rest(store, clock, mailbox, pace))
+    assert not mailbox.sent
+
+
+def test_taken_out_of_the_review_it_comes_back_to_it(store, clock, mailbox, pace, hands, go):
+    which = by_hand(hands, store, clock)
+    no_hour = Change(send_at=None, remove_labels=frozenset({NEEDS_REVIEW}))
+    update_draft(which, no_hour, by=AUTHOR, **hands)
+    with pytest.raises(Busy):
+        take(which, key=None, by=AUTHOR, counter=rest(store, clock, mailbox, pace))
+    update_draft(which, Change(send_at=clock.now() + timedelta(minutes=1)), by=AUTHOR, **hands)
+    assert draft(which, store, clock).state == "held"
+    clock.pass_(timedelta(hours=1))
+    assert go() == []
+    approve(which, by=KIM, **hands)
+    assert go() == [Delivered(which)]
+
+
+def test_an_automatic_reply_does_not_bring_back_a_yes_that_an_answer_took(
+    store, clock, mailbox, pace, hands, go
+):
+    which = held(store, clock, stop={"reply": "never"})
+    approve(which, by=KIM, **hands)
+    go()
+    bump = pending(store, clock.now())[0]["draft_id"]
+    approve(bump, by=KIM, **hands)
+    thread = draft(bump, store, clock).thread_id
+    away = {"inbox_id": SAM, "thread_id": thread, "sender": IDA, "subject": "Away", "text": ""}
+    react(AutoReply(id="a1", message_id="<a1@x>", **away), b"1", pace=pace, **hands)
+    assert draft(bump, store, clock).approved_sha is not None
+    react(reply(thread, id="r1", message_id="<r1@x>"), b"2", pace=pace, **hands)
+    react(AutoReply(id="a2", message_id="<a2@x>", **away), b"3", pace=pace, **hands)
+    assert draft(bump, store, clock).approved_sha is None
+    clock.pass_(timedelta(days=15))
+    recover(store=store, mailbox=mailbox, clock=clock, pace=Pace(max_lateness=timedelta(days=99)))
+    assert go() == []
+
+
+def test_a_usual_absence_takes_no_yes_away(store, clock, mailbox, pace, hands, go):
+    which = held(store, clock)
+    approve(which, by=KIM, **hands)
+    go()
+    bump = pending(store, clock.now())[0]["draft_id"]
+    approve(bump, by=KIM, **hands)
+    thread = draft(bump, store, clock).thread_id
+    away = AutoReply(id="a1", inbox_id=SAM, thread_id=thread, message_id="<a1@x>", sender=IDA)
+    react(away, b"1", pace=pace, **hands)
+    clock.pass_(timedelta(days=10, minutes=1))
+    recover(store=store, mailbox=mailbox, clock=clock, pace=pace)
+    assert go() == [Delivered(bump)]
+
+
+def test_an_answer_elsewhere_voids_a_yes_too(store, clock, mailbox, pace, hands, go):
+    asks = sequence(
+        {"subject": "One", "body": "Hello"},
+        {"after": "3d", "subject": "Two", "body": "Another thing"},
+        approval="all",
+        stop={"reply": "never"},
+    )
+    enrolled(store, clock.now(), wants=asks)
+    first = pending(store, clock.now())[0]["draft_id"]
+    approve(first, by=KIM, **hands)
+    go()
+    second = pending(store, clock.now())[0]["draft_id"]
+    approve(second, by=KIM, **hands)
+    react(reply(draft(first, store, clock).thread_id), b"", pace=pace, **hands)
+    assert draft(second, store, clock).outcome == "changed"
+
+
+def test_who_answered_since_is_not_approved_with_the_others(store, clock, pace, hands, go):
+    asks = sequence(
+        {"subject": "Hi", "body": "Hello"},
+        {"after": "1d", "body": "Still?"},
+        approval={"steps": ["step-2"]},
+        stop={"reply": "never"},
+    )
+    enrolled(store, clock.now(), wants=asks)
+    go()
+    (bump,) = pending(store, clock.now())
+    as_of, kind = clock.now(), draft(bump["draft_id"], store, clock).alike
+    clock.pass_(timedelta(minutes=1))
+    react(reply(bump["thread_id"]), b"", pace=pace, **hands)
+    assert list(approve_alike(kind, as_of=as_of, by=KIM, **hands)) == []
+
+
+def test_what_was_rejected_is_not_approved_with_the_others(store, clock, hands):
+    which = held(store, clock)
+    kind = draft(which, store, clock).alike
+    reject(which, why="a lie", then="pause", by=KIM, **hands)
+    resume(IDA, by="kim", **hands)
+    assert list(approve_alike(kind, as_of=clock.now(), by=KIM, **hands)) == []
+
+
+def test_a_yes_to_a_letter_that_sleeps_can_be_taken_back(store, clock, mailbox, pace, hands, go):
+    which = held(store, clock)
+    approve(which, by=KIM, **hands)
+    go()
+    bump = pending(store, clock.now())[0]["draft_id"]
+    approve(bump, by=KIM, **hands)
+    thread = draft(bump, store, clock).thread_id
+    react(
+        AutoReply(id="a", inbox_id=SAM, thread_id=thread, message_id="<a@x>", sender=IDA),
+        b"",
+        pace=pace,
+        **hands,
+    )
+    withdraw(bump, by=LEA, **hands)
+    assert draft(bump, store, clock).outcome == "approval"
+    assert draft(bump, store, clock).held_until is None
+
+
+def test_the_first_letter_is_passed_over_when_what_comes_has_a_subject(store, clock, hands, go):
+    asks = sequence(
+        {"subject": "One", "body": "Hello"},
+        {"after": "1d", "subject": "Two", "body": "New"},
+        {"after": "1d", "body": "Re"},
+        approval="all",
+    )
+    enrolled(store, clock.now(), wants=asks)
+    first = pending(store, clock.now())[0]["draft_id"]
+    reject(first, why="no", then="skip", by=KIM, **hands)
+    (second,) = pending(store, clock.now())
+    assert second["subject"] == "Two"
+    approve(second["draft_id"], by=KIM, **hands)
+    clock.pass_(timedelta(days=1))
+    assert go() == [Delivered(second["draft_id"])]

@@ -128,7 +128,7 @@ def test_approving_what_is_not_there_or_not_held_says_so(store, clock, mailbox, 
     enrolled(store, clock.now())
     [draft] = pending(store, clock.now())
 
-    with pytest.raises(Refused, match="scheduled: there is nothing to approve"):
+    with pytest.raises(Refused, match="needs no yes: it is scheduled"):
         approve(draft["draft_id"], by=Reviewer(id="kim"), store=store, clock=clock)
     with pytest.raises(NotFound):
         approve("drf_none", by=Reviewer(id="kim"), store=store, clock=clock)

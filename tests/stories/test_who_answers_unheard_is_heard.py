@@ -13,6 +13,7 @@ from engine.model import Message, Pace
 from engine.react import Ignored, Stopped, react
 from engine.settle import CalledOff, Delivered, Postponed
 from engine.states import DraftState
+from engine.store import Yes
 from engine.store.inbound import MISSED
 from engine.store.tables import draft, tally
 from tests.makers import IDA, SAM, enrolled, label_a_follow_up, open_thread, pending, people, reply, sequence
@@ -226,7 +227,8 @@ def test_what_was_heard_is_not_heard_twice(store, clock, mailbox, pace, send, da
     react(reply(thread, verified=False), b"", store=store, clock=clock, pace=pace)
     with store.transaction(clock.now(), "a human") as ledger:
         held = ledger.drafts.get(bump(store, clock)["draft_id"])
-        assert ledger.drafts.approve(held, by="a human", send_at=held.send_at)
+        yes = Yes(by="a human", head=ledger.drafts.head(thread), until=held.send_at + timedelta(days=7))
+        assert ledger.drafts.approve(held, yes, send_at=held.send_at)
 
     [outcome] = send(days=3)
 

@@ -16,8 +16,18 @@
   const SETTLED = 400;
   let shownSince = 0;
 
+  // as show.py has them
+  const LOOKS = {
+    scheduled: ["wait", "◷", "scheduled"],
+    cancelled: ["quiet", "○", "cancelled"],
+    claimed: ["busy", "◐", "leaving"],
+    releasing: ["busy", "◐", "leaving"],
+    sent: ["good", "✓", "sent"],
+    uncertain: ["doubt", "▲", "perhaps left"],
+    failed: ["bad", "✕", "failed"],
+  };
+
   const sheet = () => document.getElementById("letter");
-  const say = (words) => window.relent && window.relent.say(words);
   const typing = (place) => place.closest("input, textarea, select, [contenteditable]") !== null;
 
   // --- keys ---
@@ -106,6 +116,7 @@
   function took(moved) {
     const read = sheet();
     if (!read || read.dataset.draft !== moved.draft_id || moved.state === "held") return;
+    if (read.dataset.state === moved.state) return; // the page knows: it was our own deed, told to us late
     read.dataset.moved = moved.state;
     const verbs = read.querySelector("[data-verbs]");
     const words = sentence(moved);
@@ -117,8 +128,28 @@
     const banner = read.querySelector("[data-moved-banner]");
     banner.querySelector("[data-moved-text]").textContent = words;
     banner.hidden = false;
-    const onward = read.querySelector('[data-key="j"]');
-    say(onward ? `${words} Press j for the next one.` : words);
+    standsNow(moved.state);
+  }
+
+  function standsNow(state) {
+    const badge = sheet().querySelector("[data-standing] .badge");
+    if (!badge || !LOOKS[state]) return;
+    const [look, shape, word] = LOOKS[state];
+    badge.className = `badge ${look}`;
+    badge.firstElementChild.textContent = shape;
+    badge.lastChild.textContent = ` ${word}`;
+  }
+
+  // the number above the list, and in the title, while the list gets shorter
+  function countDown(moved) {
+    const place = document.querySelector("[data-count]");
+    const row = document.querySelector(`[data-queue] > [data-draft="${CSS.escape(moved.draft_id || "")}"]`);
+    if (!place || !row || moved.state === "held" || row.dataset.counted) return;
+    row.dataset.counted = "yes";
+    const left = Math.max(Number(place.dataset.count) - 1, 0);
+    place.dataset.count = left;
+    place.textContent = left === 1 ? "1 letter waits for a yes" : `${left.toLocaleString("en")} letters wait for a yes`;
+    document.title = document.title.replace(/ \([\d,]+\)/, left ? ` (${left.toLocaleString("en")})` : "");
   }
 
   // the way on leads past a letter that has just left the queue
@@ -140,6 +171,7 @@
   document.addEventListener("relent:moved", (event) => {
     took(event.detail);
     passOver(event.detail);
+    countDown(event.detail);
   });
 
   // --- the next letter without loading the page anew: hx-boost, in queue.html ---
@@ -157,13 +189,23 @@
   function arrive(swapped) {
     shownSince = Date.now();
     for (const each of document.querySelectorAll("[data-help]")) each.hidden = false;
-    if (!swapped || !sheet()) return;
+    if (!swapped) return;
     const notice = document.querySelector("#content > .notice");
+    if (!sheet()) return empty(notice);
     const heading = document.getElementById("letter-heading");
     if (heading) heading.focus({ preventScroll: true });
     const current = document.querySelector('.waiting[aria-current="true"]');
     if (current) current.scrollIntoView({ block: "nearest" });
     announce([notice && notice.textContent, heading && `Letter ${heading.textContent}`]);
+  }
+
+  // the last letter has left the queue, and with it what had the focus
+  function empty(notice) {
+    const content = document.getElementById("content");
+    const heading = content.querySelector(".empty h2");
+    if (!heading || document.activeElement !== document.body) return;
+    content.focus({ preventScroll: true });
+    announce([notice && notice.textContent, heading.textContent]);
   }
 
   // said once, to whoever does not see it

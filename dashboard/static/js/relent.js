@@ -98,8 +98,10 @@
   function takeOff(moved) {
     const shown = document.querySelectorAll(`[data-draft="${CSS.escape(moved.draft_id)}"]`);
     if (STILL_TO_REVIEW.has(moved.state)) return;
-    if (shown.length) say(sentence(moved));
-    else if (!moved.late && moved.state === "cancelled" && WHY[moved.why] && document.querySelector("[data-news]")) say(news(moved));
+    // the open letter says so itself, in a banner
+    const told = [...shown].some((each) => each.querySelector("[data-moved-banner]"));
+    if (shown.length && !told) say(sentence(moved));
+    else if (!shown.length && !moved.late && moved.state === "cancelled" && WHY[moved.why] && document.querySelector("[data-news]")) say(news(moved));
     for (const each of shown) {
       if (each.hasAttribute("data-draft-stays")) {
         each.dataset.moved = moved.state;

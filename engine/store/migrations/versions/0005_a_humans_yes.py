@@ -14,6 +14,7 @@ def upgrade() -> None:
     op.add_column("draft", sa.Column("approved_head", sa.Integer()))
     op.add_column("draft", sa.Column("approved_until", sa.BigInteger()))
     op.add_column("draft", sa.Column("hour_by", sa.Text()))
+    op.add_column("draft", sa.Column("asked_at", sa.BigInteger()))
     op.add_column("draft", sa.Column("yes_by", sa.BigInteger()))
     op.add_column("draft", sa.Column("oddities", sa.JSON(), nullable=False, server_default="[]"))
     op.add_column("draft", sa.Column("rank", sa.Integer(), nullable=False, server_default="0"))
