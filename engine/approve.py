@@ -372,7 +372,7 @@ def reschedule(
         if draft.state not in (DraftState.HELD, DraftState.SCHEDULED) or draft.recalled:
             raise _gone(draft, ledger)
         looked = _allowed(draft, by, ledger)
-        if not ledger.drafts.choose_hour(draft, send_at=send_at, by=by.id, why=f"then: {by.id} says so"):
+        if not ledger.drafts.choose_hour(draft, send_at=send_at, by=by.id, why=f"chosen by {by.id}"):
             raise _gone(draft, ledger)
         ledger.reviews.add(
             draft_id,

