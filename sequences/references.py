@@ -1,6 +1,7 @@
 """What a file says about its own steps, and about people made up for its tests, must be about something that is there."""
 
 from collections.abc import Iterator
+from itertools import islice
 
 from engine.addresses import valid_address
 from engine.errors import Refused
@@ -9,6 +10,7 @@ from sequences.places import Place, every_step, where
 from sequences.tree import Node
 
 _LONGEST_ADDRESS = 1000
+_MOST_NAMED = 40  #: steps, in advice: it is cut where it gets long
 #: `held`: something is missing, nobody was written to; `skipped`: the sequence's own rules left them out.
 _STATES = ("held", "skipped", *(state.value for state in (*EnrollmentState, *StopReason)))
 #: Which steps each of these speaks of.
@@ -53,7 +55,9 @@ def _check_ids(node: Node, place: Place, root: Node, kinds: dict[str, str], want
             each.complain(f'{where(at, root)}: "{name}" is {_a(kinds[name])}, not {_a(wanted[0])}')
         elif name not in kinds and "" not in kinds:  # that one might be it
             near = each.nearest(name, kinds)
-            advice = f'Did you mean "{near}"?' if near else f"Known here: {', '.join(kinds)}"
+            advice = (
+                f'Did you mean "{near}"?' if near else f"Known here: {', '.join(islice(kinds, _MOST_NAMED))}"
+            )
             each.complain(f'{where(at, root)}: no step is called "{name}". {advice}')
 
 

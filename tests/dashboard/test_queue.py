@@ -86,10 +86,10 @@ def test_nothing_to_review_says_when_the_next_letter_leaves(as_viewer, store, cl
 
 
 def test_the_odd_ones_come_first_and_say_why(as_viewer, waits):
-    calm, odd = waits("bo@nordic.example"), waits("chi@nordic.example", company="TODO")
+    calm, odd = waits("bo@nordic.example"), waits("chi@nordic.example", company="tbd")
     page = as_viewer.get("/review").text
     assert page.index(odd) < page.index(calm)
-    assert "company reads like a stopgap: TODO" in page
+    assert "company reads like a stopgap: tbd" in page
     assert "2 letters wait for a yes" in page
 
 

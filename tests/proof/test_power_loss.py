@@ -42,9 +42,8 @@ from engine.store.tables import inbound_event
 from tests.makers import received, sequence, signed
 from tests.relent.processes import Folder
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux", reason="only Linux lets a library stand before fsync"
-)
+_NO_LIBRARY = "only Linux lets a library stand before fsync"
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason=_NO_LIBRARY)
 
 PEOPLE = 240
 AT_ONCE = 16  #: connections, so that several answers share a commit

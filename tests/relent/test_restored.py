@@ -191,7 +191,7 @@ def test_a_house_that_is_braked_by_hand_holds_everything_and_goes_on_afterwards(
     assert "Nothing leaves since" in folder.shell("relent work --burst").stderr
     assert _messages(store) == []
     assert "relent resume --all" in _typed(folder, "why", "ida@nordic.example")
-    assert "relent stop --all" in _typed(folder, "status")
+    assert "the command line stopped everything" in _typed(folder, "status")
     assert "2 scheduled, 2 of them due" in _typed(folder, "resume", "--all")
     folder.run("work", "--burst")
     assert len(_messages(store)) == 2

@@ -160,7 +160,7 @@ def test_a_person_a_sequence_and_the_house_are_stopped_with_a_receipt(files, ask
     assert ask.post("/v1/stop", {"sequence": "Quick question"})["people"] == 1
     assert ask.post("/v1/stop", {"all": True})["left"] == 0
     released = ask.post("/v1/resume", {"all": True})
-    assert "relent stop --all" in released["house"]["brake"]["why"]
+    assert "stopped everything" in released["house"]["brake"]["why"]
     resumed = ask.post("/v1/resume", {"sequence": "Quick question"})
     assert (resumed["resumed"], len(resumed["people"])) == (1, 1)
     ask.post("/v1/stop", {"sequence": "Quick question"})
