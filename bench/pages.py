@@ -4,7 +4,6 @@
 """
 
 import argparse
-import hashlib
 import random
 import re
 import secrets
@@ -12,7 +11,6 @@ import statistics
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
 from http.client import HTTPConnection
 from urllib.parse import quote
 
@@ -22,12 +20,11 @@ from bench.databases import NAMES
 from bench.figures import Figures
 from bench.people import Crowd, crowd
 from bench.servers import relent
-from engine.ids import new_id
-from engine.members import LONGEST
+from engine.members import Members
 from engine.oddity import alike
 from engine.store import open_store
-from engine.store.members import Member, Visit
 from engine.store.tables import draft, enrollment
+from relent.assemble import SystemClock
 from relent.first_day import new_secret
 
 _ENOUGH = 100.0
@@ -89,27 +86,12 @@ def _hold(url: str, number: int) -> None:
 
 
 def _come_in(url: str) -> str:
-    token, now = secrets.token_urlsafe(32), datetime.now(UTC)
-    with closing(open_store(url)) as store, store.transaction(now, "bench") as ledger:
-        somebody = Member(
-            id=new_id("mem", now),
-            email=f"{secrets.token_hex(4)}@acme.example",
-            name="Somebody",
-            role="admin",
-            created_at=now,
-            updated_at=now,
-        )
-        ledger.members.add(somebody)
-        ledger.members.begin_visit(
-            Visit(
-                id=hashlib.sha256(token.encode()).hexdigest(),
-                member_id=somebody.id,
-                created_at=now,
-                seen_at=now,
-                expires_at=now + LONGEST,
-            )
-        )
-    return f"relent_visit={token}"
+    """As anybody would, by a link."""
+    with closing(open_store(url)) as store:
+        members = Members(store=store, clock=SystemClock())
+        link = members.invite(f"{secrets.token_hex(4)}@acme.example", "admin", by="bench")
+        guest = members.accept(link.token, secrets.token_urlsafe())
+    return f"relent_visit={guest.token}"
 
 
 def _paths(place: Crowd) -> Iterator[str]:

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event, insert, text
+from sqlalchemy import insert, text
 
 from engine.addresses import CANARY
 from engine.store import Store
@@ -13,6 +13,7 @@ from engine.store.agenda import Hours, Load
 from engine.store.tables import draft, inbox, thread
 from tests.doubles import MONDAY, FrozenClock
 from tests.makers import IDA, SAM, enrolled, sequence
+from tests.plans import plans_of
 
 DAY = timedelta(days=1)
 EDGES = [MONDAY + number * DAY for number in range(4)]
@@ -179,24 +180,7 @@ def crowd(book: Book) -> None:
 @pytest.fixture
 def plans(store: Store, crowd: None) -> Callable[[Callable[[], Any]], str]:
     """How the database would look for what is asked, in its own words."""
-
-    def explain(ask: Callable[[], Any]) -> str:
-        asked: list[tuple[str, Any]] = []
-
-        def note(_db: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
-            asked.append((statement, values))
-
-        event.listen(store.database, "before_cursor_execute", note)
-        ask()
-        event.remove(store.database, "before_cursor_execute", note)
-        word = "EXPLAIN QUERY PLAN " if store.database.dialect.name == "sqlite" else "EXPLAIN "
-        said = []
-        with store.database.connect() as db:
-            for statement, values in asked:
-                said += [str(row[-1]) for row in db.exec_driver_sql(word + statement, values)]
-        return "\n".join(said)
-
-    return explain
+    return lambda ask: "\n".join(plans_of(store, ask))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from sqlalchemy import event, insert, text, update
+from sqlalchemy import insert, text, update
 
 from engine.ids import new_id
 from engine.model import Attachment, Message, Thread
@@ -20,6 +20,7 @@ from engine.store.tables import inbox, message, message_label, thread
 from engine.tags import relabelling
 from tests.doubles import MONDAY, FrozenClock
 from tests.makers import IDA, SAM, label_a_follow_up
+from tests.plans import plans_of
 
 ANN = "ann@x.test"
 OURS = Sieve(inbox_id=SAM)
@@ -504,25 +505,7 @@ def crowd(store: Store, clock: FrozenClock) -> None:
 @pytest.fixture
 def plans(store: Store, crowd: None) -> Callable[[Callable[[], Any]], str]:
     """How the database would look for what is asked, in its own words."""
-
-    def explain(ask: Callable[[], Any]) -> str:
-        asked: list[tuple[str, Any]] = []
-
-        def note(_db: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
-            asked.append((statement, values))
-
-        event.listen(store.database, "before_cursor_execute", note)
-        ask()
-        event.remove(store.database, "before_cursor_execute", note)
-        word = "EXPLAIN QUERY PLAN " if store.database.dialect.name == "sqlite" else "EXPLAIN "
-        said = []
-        with store.database.connect() as db:
-            for statement, values in asked:
-                if "LIMIT" in statement:
-                    said += [str(row[-1]) for row in db.exec_driver_sql(word + statement, values)]
-        return "\n".join(said)
-
-    return explain
+    return lambda ask: "\n".join(plans_of(store, ask, having="LIMIT"))
 
 
 _READ_TO_THE_END = re.compile(

@@ -4,12 +4,13 @@ import random
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import event, insert, text, update
+from sqlalchemy import insert, text, update
 
 from engine.states import HoldReason
 from engine.store.queue import Which
 from engine.store.tables import draft
 from tests.makers import SAM, enrolled, open_thread, pending, sequence
+from tests.plans import plans_of
 
 KINDS = (None, "one", "other", "third")
 OUTCOMES = ("approval", "approval", "approval", "late", "answered", "rejected")
@@ -213,28 +214,6 @@ def many(store, clock):
     return store
 
 
-def plans(store, clock, look):
-    """What the database says it will do for each question."""
-    asked = []
-
-    def note(_db, _cursor, statement, given, _context, _many):
-        asked.append((statement, given))
-
-    event.listen(store.database, "before_cursor_execute", note)
-    try:
-        with store.reading(clock.now()) as ledger:
-            look(ledger.queue)
-    finally:
-        event.remove(store.database, "before_cursor_execute", note)
-    explain = "EXPLAIN QUERY PLAN " if store.database.dialect.name == "sqlite" else "EXPLAIN "
-    with store.database.connect() as db:
-        return [
-            "\n".join(str(row[-1]) for row in db.exec_driver_sql(explain + statement, given))
-            for statement, given in asked
-            if "FROM draft" in statement
-        ]
-
-
 LOOKS = {
     "first": (lambda queue: queue.page(), "draft_review"),
     "further": (lambda queue: queue.page(after=(0, 1_772_500_000_000, "drf_03000")), "draft_review"),
@@ -250,7 +229,12 @@ LOOKS = {
 def test_it_is_read_from_its_index_and_nothing_is_sorted(many, clock, name, monkeypatch):
     monkeypatch.setattr("engine.store.queue._LOOKED_THROUGH", 100)
     look, index = LOOKS[name]
-    found = plans(many, clock, look)
+
+    def ask():
+        with many.reading(clock.now()) as ledger:
+            look(ledger.queue)
+
+    found = plans_of(many, ask, having="FROM draft")
     assert any(index in plan for plan in found), found
     for plan in found:
         if index in plan:

@@ -4,13 +4,14 @@ import re
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import event, text, update
+from sqlalchemy import text, update
 
 from engine.brake import stop
 from engine.dispatch import dispatch_due
 from engine.store.tables import draft, enrollment
 from engine.store.today import Furnished
 from tests.makers import IDA, SAM, enrolled, sequence
+from tests.plans import overheard, plan_of
 
 OLA = "ola@nordic.example"
 
@@ -121,26 +122,12 @@ def test_how_far_a_newcomer_has_come(store, clock, mailbox, pace, today):
     ],
 )
 def test_each_question_is_answered_by_its_index(store, clock, verb, args, index):
-    asked: list[tuple[str, object]] = []
-
-    @event.listens_for(store.database, "before_cursor_execute")
-    def note(db, cursor, statement, parameters, context, many):
-        asked.append((statement, parameters))
-
-    with store.reading(clock.now()) as ledger:
+    with overheard(store) as asked, store.reading(clock.now()) as ledger:
         getattr(ledger.today, verb)(*(clock.now() if each == "now" else each for each in args))
-    event.remove(store.database, "before_cursor_execute", note)
-    statement, parameters = next(each for each in reversed(asked) if each[0].startswith("SELECT"))
-    plan = _plan(store, statement, parameters)
+    said = next(each for each in reversed(asked) if each[0].startswith("SELECT"))
+    with store.database.connect() as db:
+        if db.dialect.name == "postgresql":
+            db.execute(text("SET LOCAL enable_seqscan = off"))
+        plan = plan_of(db, *said)
     # which of several indexes an empty PostgreSQL takes depends on what it remembers of tables that were full
     assert re.search(index, plan) or (store.database.dialect.name == "postgresql" and "Seq Scan" not in plan)
-
-
-def _plan(store, statement, parameters) -> str:
-    with store.database.connect() as db:
-        if db.dialect.name == "sqlite":
-            rows = db.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
-        else:
-            db.execute(text("SET LOCAL enable_seqscan = off"))
-            rows = db.exec_driver_sql(f"EXPLAIN {statement}", parameters)
-        return "\n".join(str(row) for row in rows)
