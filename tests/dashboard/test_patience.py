@@ -29,10 +29,27 @@ def test_one_address_is_tried_six_times_and_then_once_a_minute():
     assert tries(patience, 10, at=MONDAY + timedelta(hours=1)) == 6
 
 
-def test_from_elsewhere_it_is_the_same_address():
+def test_from_everywhere_together_one_address_is_tried_thirty_times_and_a_hundred_in_an_hour():
     patience = Patience()
+    hour = [
+        sum(
+            tries(patience, 1, address=f"10.0.{minute}.{n}", at=MONDAY + timedelta(minutes=minute))
+            for n in range(40)
+        )
+        for minute in range(60)
+    ]
 
-    assert sum(tries(patience, 1, address=f"10.0.0.{number}") for number in range(20)) == 6
+    assert hour[0] == 30
+    assert sum(hour) <= 102
+
+
+def test_who_mistypes_somebody_elses_password_for_hours_does_not_keep_them_out():
+    patience = Patience()
+    for second in range(0, 4 * 3600, 5):
+        tries(patience, 1, address="10.6.6.6", at=MONDAY + timedelta(seconds=second))
+
+    assert tries(patience, 1, address="10.6.6.6", at=MONDAY + timedelta(hours=4, seconds=-1)) == 0
+    assert tries(patience, 6, at=MONDAY + timedelta(hours=4)) == 6
 
 
 def test_one_place_tries_thirty_addresses():
@@ -62,7 +79,7 @@ def test_it_says_how_long_to_wait():
     tries(patience, 6)
 
     with pytest.raises(Slower, match="try again in 60 seconds") as no:
-        patience.take("ada@acme.example", "10.0.0.9", MONDAY)
+        patience.take("ada@acme.example", "10.0.0.1", MONDAY)
     assert no.value.after == 60
 
 
