@@ -18,6 +18,7 @@ Kind = Literal["said", "filled", "changed", "removed"]
 
 # A gap is one word. What may stand in it is bounded, or a line of braces would be read again from each of them.
 _WORDS = re.compile(r"\{\{[^{}]{0,300}\}\}|\{%[^{}%]{0,300}%\}|\w+|\s+|[^\w\s]")
+_GAP = re.compile(r"\{\{[^{}]{0,300}\}\}")
 _LINES = re.compile(r"[^\n]*\n|[^\n]+")
 #: Of a text longer than this, lines are compared and not words.
 _LONGEST = 100_000
@@ -59,8 +60,35 @@ def _origins(template: str | None, planned: str) -> Iterator[Piece]:
     if template is None:
         yield Piece(planned, "said")
         return
-    for stretch in _compared(template, planned):
+    for stretch in _filled(template, planned) or _compared(template, planned):
         yield Piece(stretch.new, "said" if stretch.same or stretch.new.isspace() else "filled")
+
+
+def _filled(template: str, planned: str) -> list[_Stretch] | None:
+    """Of a template that has words and gaps and no conditions. None: it does not say this.
+
+    Compared word by word, a word of the template that also fills a gap would cut what fills it in two.
+    """
+    if "{%" in template:
+        return None
+    first, *others = _GAP.split(template)
+    if not others or not planned.startswith(first):
+        return None
+    stretches, at = [_both(first)], len(first)
+    for number, words in enumerate(others, start=1):
+        found = _next(words, planned, at, is_last=number == len(others))
+        if found < at:
+            return None
+        stretches += [_Stretch(False, "", planned[at:found]), _both(words)]
+        at = found + len(words)
+    return [*stretches, _Stretch(False, "", planned[at:])]  # such as a signature
+
+
+def _next(words: str, planned: str, at: int, *, is_last: bool) -> int:
+    """Where a gap is over and the template goes on; -1: nowhere, or nobody can say."""
+    if is_last and planned.endswith(words):
+        return len(planned) - len(words)
+    return planned.find(words, at) if words or is_last else -1
 
 
 def _edited(intended: Sequence[Piece], planned: str, actual: str) -> Iterator[Piece]:

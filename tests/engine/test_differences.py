@@ -52,6 +52,22 @@ def test_the_gaps_of_the_template_stand_out():
     )
 
 
+def test_what_fills_a_gap_is_not_cut_by_the_words_that_the_template_says_too():
+    template = "Dear {{ first_name }} {{ last_name }}, {{ line }}. I am near {{ town }}."
+    planned = "Dear Ida Maria Holm, may I say how near I am. I am near Hamar.\n--\nSam"
+    filled = ["Ida", "Maria Holm", "may I say how near I am", "Hamar", "\n--\nSam"]
+    assert of_kind(differences(template, planned, planned), "filled") == filled
+
+
+@pytest.mark.parametrize(
+    "planned", ["Hello Ida.", "Good day, Ida, see you.", "Hello Ida, see", "Hello Ida and Tom, see you soon."]
+)
+def test_where_it_does_not_say_what_the_template_says_words_are_compared(planned):
+    pieces = differences("Hello {{ first_name }}, see you {{ day }}!", planned, planned)
+    assert "Ida" in "".join(of_kind(pieces, "filled"))
+    assert of_kind(pieces, "said")
+
+
 def test_a_word_put_in_by_hand_stands_out_and_a_word_taken_out_is_told():
     pieces = differences(TEMPLATE, PLANNED, PLANNED.replace("how are nights", "how were the nights"))
     assert of_kind(pieces, "filled") == ["Ida", "Nordic Co"]
