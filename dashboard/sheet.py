@@ -156,10 +156,10 @@ class Sheet:
         return any(piece.kind in ("changed", "removed") for piece in (*self.subject, *self.text))
 
 
-def sheet(evidence: Evidence, asked: Asked, *, sender_name: str, everything: bool = False) -> Sheet:
+def sheet(evidence: Evidence, asked: Asked, *, everything: bool = False) -> Sheet:
     """`everything`: of the text, however long it is."""
     draft = evidence.draft
-    head = _head(draft, sender_name)
+    head = _head(evidence)
     named = _is_named(evidence, asked)
     compared = differences(evidence.template, evidence.planned, draft.text)
     text = compared if everything else tuple(_cut(compared, LONGEST))
@@ -183,7 +183,9 @@ def sheet(evidence: Evidence, asked: Asked, *, sender_name: str, everything: boo
     )
 
 
-def _head(draft: Draft, sender_name: str) -> Head:
+def _head(evidence: Evidence) -> Head:
+    draft = evidence.draft
+
     def named(addresses: Iterable[str]) -> tuple[Person, ...]:
         return tuple(
             Person(each[:_LONGEST_LINE], str(draft.names.get(each, ""))[:_LONGEST_NAME])
@@ -191,9 +193,8 @@ def _head(draft: Draft, sender_name: str) -> Head:
             if each
         )
 
-    sender = (sender_name or str(draft.names.get(draft.inbox_id, "")))[:_LONGEST_NAME]
     return Head(
-        sender=Person(draft.inbox_id, sender),
+        sender=Person(draft.inbox_id, evidence.sender_name[:_LONGEST_NAME]),
         to=named((draft.to, *draft.also_to)),
         cc=named(draft.cc),
         bcc=named(draft.bcc),

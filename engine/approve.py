@@ -48,6 +48,7 @@ class Seen:
 
     content_sha: str
     head: int | None = None  #: how far the conversation had come; None: they do not say
+    sender_name: str | None = None  #: the name it would leave under; None: they do not say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,7 +213,7 @@ def _try_again(draft: Draft, hour: Opening, yes: Yes, ledger: Ledger) -> bool:
 
 
 def _yes(looked: Evidence, by: Reviewer, at: datetime, *, hour_by: str | None = None) -> Yes:
-    return Yes(by=by.id, head=looked.head, until=at + GOOD_FOR, hour_by=hour_by)
+    return Yes(by=by.id, head=looked.head, name=looked.sender_name, until=at + GOOD_FOR, hour_by=hour_by)
 
 
 def _allowed(draft: Draft, by: Reviewer, ledger: Ledger) -> Evidence:
@@ -318,6 +319,7 @@ def _reworded(draft: Draft, words: Words, ledger: Ledger) -> Draft:
         approved_sha=None,
         approved_by=None,
         approved_head=None,
+        approved_name=None,
         approved_until=None,
     )
     return replace(new, content_sha=content_sha(new))
@@ -587,7 +589,18 @@ def _before_me(draft_id: str, seen: Seen | None, ledger: Ledger) -> Draft:
         raise _other_words(draft, ledger)
     if draft.state in REWORDABLE and seen.head not in (None, ledger.drafts.head(draft.thread_id)):
         raise _answered(draft, ledger)
+    if draft.state in REWORDABLE and seen.sender_name not in (None, name := ledger.drafts.sender_name(draft)):
+        raise _renamed(draft, name)
     return draft
+
+
+def _renamed(draft: Draft, name: str) -> Stale:
+    by = f"under the name {name}" if name else "without a name"
+    return Stale(
+        f"{draft.id} would leave {by} by now: {draft.inbox_id} was renamed. Look at it again",
+        state=draft.state,
+        why="renamed",
+    )
 
 
 def _other_words(draft: Draft, ledger: Ledger) -> Stale:

@@ -25,6 +25,7 @@ class Evidence:
 
     draft: Draft
     head: int  #: where the conversation stands: an answer moves it
+    sender_name: str  #: which it would leave under; "": none
     thread: tuple[Message, ...]  #: what was said so far, the oldest first
     enrollment: Enrollment | None
     sequence: Sequence | None
@@ -44,6 +45,7 @@ class Evidence:
         return {
             "content_sha": draft.content_sha,
             "from": draft.inbox_id,
+            "from_name": self.sender_name or None,
             "to": [each for each in (draft.to, *draft.also_to) if each],
             "cc": list(draft.cc),
             "bcc": list(draft.bcc),
@@ -92,6 +94,7 @@ def evidence_of(draft: Draft, ledger: Ledger) -> Evidence:
     return Evidence(
         draft=draft,
         head=ledger.drafts.head(draft.thread_id),
+        sender_name=ledger.drafts.sender_name(draft),
         thread=tuple(ledger.threads.messages(draft.thread_id, last=_LATEST)),
         enrollment=enrollment,
         sequence=sequence,

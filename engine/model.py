@@ -112,6 +112,7 @@ class Draft:
     approved_sha: str | None = None
     approved_by: str | None = None
     approved_head: int | None = None  #: where its conversation stood at a human's yes; a rule's yes has none
+    approved_name: str | None = None  #: the name its sender went by at a human's yes; "": by none
     approved_until: datetime | None = None  #: a human's yes grows old
     hour_by: str | None = None  #: who chose its hour; None: the rules did
     asked_at: datetime | None = (

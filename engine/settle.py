@@ -202,6 +202,8 @@ def _why_void(draft: Draft, ledger: Ledger) -> str | None:
         return "it is not what was approved"
     if draft.approved_head not in (None, ledger.drafts.head(draft.thread_id)):
         return "somebody has written in its conversation since it was approved"
+    if draft.approved_name not in (None, ledger.drafts.sender_name(draft)):
+        return f"{draft.inbox_id} goes by another name since it was approved"
     if draft.approved_until is not None and draft.approved_until <= ledger.now:
         return "the yes is too old"
     return None

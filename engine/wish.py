@@ -139,6 +139,7 @@ def for_review(draft: Draft) -> Draft:
         approved_sha=None,
         approved_by=None,
         approved_head=None,
+        approved_name=None,
         approved_until=None,
         oddities=found,
         rank=rank(found),
@@ -154,6 +155,7 @@ def approved(draft: Draft, by: Author) -> Draft:
         approved_sha=sha if by.may_send else None,
         approved_by=by.id if by.may_send else None,
         approved_head=None,
+        approved_name=None,
         approved_until=None,
     )
 

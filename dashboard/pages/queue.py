@@ -163,13 +163,10 @@ def _panel(
     evidence = look(draft_id, store=asked.office.store, clock=asked.office.clock)
     waiting = evidence.draft
     with reading(asked) as ledger:
-        home = ledger.inboxes.get(waiting.inbox_id)
         beside = beside or ledger.queue.beside(draft_id, which)
         kind = ledger.queue.batch(waiting.alike) if waiting.alike and _calm(waiting) else None
-    everything = asked.query.get("all") == "1"
-    name = (home.display_name or "") if home else ""
     return {
-        "sheet": sheet(evidence, asked, sender_name=name, everything=everything),
+        "sheet": sheet(evidence, asked, everything=asked.query.get("all") == "1"),
         "beside": beside,
         "kind": kind,
         "most": MOST,
@@ -291,7 +288,9 @@ def _seen(asked: Asked) -> Seen:
     if not asked.said("content_sha"):
         raise Invalid(Issue((), "the form does not say what was looked at: load the page again"))
     return Seen(
-        content_sha=asked.said("content_sha"), head=int(head) if head.isdecimal() and len(head) < 10 else None
+        content_sha=asked.said("content_sha"),
+        head=int(head) if head.isdecimal() and len(head) < 10 else None,
+        sender_name=next(iter(asked.all("sender_name")), None),
     )
 
 

@@ -72,7 +72,7 @@ NOBODYS: dict[str, Any] = dict.fromkeys(
 
 #: Nobody's yes.
 _NO_YES: dict[str, Any] = dict.fromkeys(
-    ("approved_sha", "approved_by", "approved_head", "approved_until", "hour_by")
+    ("approved_sha", "approved_by", "approved_head", "approved_name", "approved_until", "hour_by")
 )
 
 #: How long after its hour a letter may still leave by a human's yes: then it says something else than was meant.
@@ -123,6 +123,12 @@ def _head_now() -> Any:
     return select(thread.c.last_position).where(thread.c.id == draft.c.thread_id).scalar_subquery()
 
 
+def _name_now() -> ColumnElement[str]:
+    """What its sender is called in every letter."""
+    named = select(inbox.c.display_name).where(inbox.c.id == draft.c.inbox_id).scalar_subquery()
+    return func.coalesce(named, "")
+
+
 def _unsuppressed(keys: int) -> ColumnElement[bool]:
     named = suppression.c.address.in_([bindparam(f"key_{number}") for number in range(keys)])
     return ~select(suppression.c.address).where(named).exists()
@@ -142,6 +148,7 @@ def _gate(keys: int, inside: int, *, lists: bool) -> Noted:
             draft.c.approved_sha == draft.c.content_sha,
             draft.c.content_sha == bindparam("sha"),
             or_(draft.c.approved_head.is_(None), draft.c.approved_head == _head_now()),
+            or_(draft.c.approved_name.is_(None), draft.c.approved_name == _name_now()),
             or_(draft.c.approved_until.is_(None), draft.c.approved_until > bindparam("now")),
             _unsuppressed(keys),
             _open_inbox(),
@@ -195,6 +202,7 @@ class Yes:
 
     by: str
     head: int  #: where the conversation stood
+    name: str  #: which its sender went by; "": none
     until: datetime
     hour_by: str | None = None  #: who chose the hour; None: the rules
 
@@ -448,6 +456,11 @@ class Drafts:
         """Where its conversation stands: whoever writes in it moves it."""
         return self._db.scalar(select(thread.c.last_position).where(thread.c.id == thread_id)) or 0
 
+    def sender_name(self, letter: Draft) -> str:
+        """Which it would leave under; "": none."""
+        named = select(inbox.c.display_name).where(inbox.c.id == letter.inbox_id)
+        return self._db.scalar(named) or ""
+
     def approve(self, held: Draft, yes: Yes, *, send_at: datetime, why: str | None = None) -> bool:
         """A human says yes, to these words and no others."""
         return self._say_yes(APPROVE, held, yes, send_at=send_at, held_until=None, **_reason(why))
@@ -489,6 +502,7 @@ class Drafts:
                 approved_sha=said_to.content_sha,
                 approved_by=yes.by,
                 approved_head=yes.head,
+                approved_name=yes.name,
                 approved_until=yes.until,
                 hour_by=yes.hour_by,
                 outcome=None,

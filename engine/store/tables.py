@@ -249,6 +249,7 @@ draft = Table(
     Column(
         "approved_head", Integer
     ),  # where its conversation stood when a human said yes; a rule's yes has none
+    Column("approved_name", Text),  # the name that its sender went by when a human said yes; "": by none
     Column("approved_until", UtcDateTime),  # a human's yes grows old
     Column("hour_by", Text),  # who chose its hour; None: the rules did
     Column(

@@ -337,7 +337,7 @@ class Written:
 
     def unschedule(self, waiting: Draft, never: datetime) -> bool:
         """And without a human's yes, if it had one: that was to a letter with an hour."""
-        none = dict.fromkeys(("approved_head", "approved_until", "hour_by", "yes_by"))
+        none = dict.fromkeys(("approved_head", "approved_name", "approved_until", "hour_by", "yes_by"))
         if waiting.asked_at is not None:
             none |= {"approved_sha": None, "approved_by": None}
         return self._move(

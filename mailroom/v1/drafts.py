@@ -2,16 +2,18 @@
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from typing import TypedDict
 
 from engine import approve as story
 from engine.addresses import contact
-from engine.approve import Seen, Words
+from engine.approve import Reviewer, Seen, Words
 from engine.consent import consent_of
 from engine.errors import Forbidden, NotFound, Refused, Stale
 from engine.evidence import evidence_of
 from engine.keys import may
+from engine.seams import Clock
 from engine.sequence import Sequence
-from engine.store import Ledger, Review
+from engine.store import Ledger, Review, Store
 from engine.store.overview import Shown, WhichDrafts
 from mailroom.api.frame import Asked, Endpoint, reading
 from mailroom.v1 import forms, wire
@@ -77,17 +79,16 @@ def _as_it_is(asked: Asked) -> wire.V1Draft:
 
 # --- one at a time ---
 
+#: Who says one of these says, or may say, which letter they have looked at.
+_Word = (
+    forms.V1Approve | forms.V1Edit | forms.V1SendNow | forms.V1Reschedule | forms.V1Reject | forms.V1Withdraw
+)
+
 
 def approve(asked: Asked) -> wire.V1Draft:
     body: forms.V1Approve = asked.body
     with _before(asked) as draft_id:
-        story.approve(
-            draft_id,
-            by=reviewer(asked.caller),
-            seen=_seen(body.content_sha, body.head),
-            store=asked.desk.store,
-            clock=asked.desk.clock,
-        )
+        story.approve(draft_id, **_said_by(asked, _seen(body)))
     return _as_it_is(asked)
 
 
@@ -102,10 +103,7 @@ def edit(asked: Asked) -> wire.V1Draft:
             draft_id,
             Words(subject=body.subject, text=body.text),
             yes=body.approve,
-            by=reviewer(asked.caller),
-            seen=_seen(body.content_sha, body.head),
-            store=asked.desk.store,
-            clock=asked.desk.clock,
+            **_said_by(asked, _seen(body)),
         )
     return _as_it_is(asked)
 
@@ -113,56 +111,28 @@ def edit(asked: Asked) -> wire.V1Draft:
 def send_now(asked: Asked) -> wire.V1Draft:
     body: forms.V1SendNow = asked.body
     with _before(asked) as draft_id:
-        story.send_now(
-            draft_id,
-            by=reviewer(asked.caller),
-            seen=_seen(body.content_sha, body.head),
-            store=asked.desk.store,
-            clock=asked.desk.clock,
-        )
+        story.send_now(draft_id, **_said_by(asked, _seen(body)))
     return _as_it_is(asked)
 
 
 def reschedule(asked: Asked) -> wire.V1Draft:
     body: forms.V1Reschedule = asked.body
     with _before(asked) as draft_id:
-        story.reschedule(
-            draft_id,
-            body.send_at,
-            by=reviewer(asked.caller),
-            seen=_seen(body.content_sha, body.head),
-            store=asked.desk.store,
-            clock=asked.desk.clock,
-        )
+        story.reschedule(draft_id, body.send_at, **_said_by(asked, _seen(body)))
     return _as_it_is(asked)
 
 
 def reject(asked: Asked) -> wire.V1Draft:
     body: forms.V1Reject = asked.body
     with _before(asked) as draft_id:
-        story.reject(
-            draft_id,
-            why=body.reason,
-            then=body.then,
-            by=reviewer(asked.caller),
-            seen=_seen(body.content_sha, body.head),
-            store=asked.desk.store,
-            clock=asked.desk.clock,
-        )
+        story.reject(draft_id, why=body.reason, then=body.then, **_said_by(asked, _seen(body)))
     return _as_it_is(asked)
 
 
 def withdraw(asked: Asked) -> wire.V1Draft:
     body: forms.V1Withdraw = asked.body
     with _before(asked) as draft_id:
-        story.withdraw(
-            draft_id,
-            why=body.reason,
-            by=reviewer(asked.caller),
-            seen=_seen(body.content_sha, body.head),
-            store=asked.desk.store,
-            clock=asked.desk.clock,
-        )
+        story.withdraw(draft_id, why=body.reason, **_said_by(asked, _seen(body)))
     return _as_it_is(asked)
 
 
@@ -172,8 +142,25 @@ def submit(asked: Asked) -> wire.V1Draft:
     return _as_it_is(asked)
 
 
-def _seen(content_sha: str | None, head: int | None) -> Seen | None:
-    return Seen(content_sha=content_sha, head=head) if content_sha else None
+class _Said(TypedDict):
+    """What every word about a letter is said with."""
+
+    by: Reviewer
+    seen: Seen | None
+    store: Store
+    clock: Clock
+
+
+def _said_by(asked: Asked, seen: Seen | None) -> _Said:
+    return _Said(by=reviewer(asked.caller), seen=seen, store=asked.desk.store, clock=asked.desk.clock)
+
+
+def _seen(body: _Word) -> Seen | None:
+    return _looked_at(body.content_sha, body) if body.content_sha else None
+
+
+def _looked_at(content_sha: str, said: _Word | forms.V1Yes) -> Seen:
+    return Seen(content_sha=content_sha, head=said.head, sender_name=said.sender_name)
 
 
 @contextmanager
@@ -208,9 +195,7 @@ def approve_several(asked: Asked) -> wire.V1Approved:
     body: forms.V1ApproveSeveral = asked.body
     after = None
     if body.drafts is not None:
-        asked_for = [
-            (each.draft_id, Seen(content_sha=each.content_sha, head=each.head)) for each in body.drafts
-        ]
+        asked_for = [(each.draft_id, _looked_at(each.content_sha, each)) for each in body.drafts]
     else:
         asked_for, after = _alike(asked, body)
     results = [_one_of_several(draft_id, seen, asked) for draft_id, seen in asked_for]
@@ -242,13 +227,7 @@ def _one_of_several(draft_id: str, seen: Seen, asked: Asked) -> wire.V1Answer:
     try:
         with reading(asked) as ledger:
             draft_of(asked, draft_id, ledger)
-        done = story.approve(
-            draft_id,
-            by=reviewer(asked.caller),
-            seen=seen,
-            store=asked.desk.store,
-            clock=asked.desk.clock,
-        )
+        done = story.approve(draft_id, **_said_by(asked, seen))
     except (NotFound, Refused) as error:
         told = _told(error, draft_id, asked) if isinstance(error, Stale) else error
         return _answer(draft_id, why=str(told), changed=told.changed if isinstance(told, Stale) else None)

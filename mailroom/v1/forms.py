@@ -69,6 +69,7 @@ def _shown(**more: Any) -> WithJsonSchema:
 Name = Annotated[str, BeforeValidator(_line(_LONGEST_NAME)), _shown(maxLength=_LONGEST_NAME)]
 Reason = Annotated[str, BeforeValidator(_line(_LONGEST_REASON)), _shown(maxLength=_LONGEST_REASON)]
 Sha = Annotated[str, BeforeValidator(_sha), _shown(maxLength=128)]
+SenderName = Annotated[str, Field(max_length=1_000)]  #: "": none
 Variable = Annotated[str, BeforeValidator(_scalar), WithJsonSchema({"type": ["string", "number"]})]
 Somebody = Annotated[str, BeforeValidator(_line(_LONGEST_ADDRESS)), _shown(maxLength=_LONGEST_ADDRESS)]
 Address = Annotated[str, BeforeValidator(_as_address), _shown(format="email")]
@@ -95,6 +96,7 @@ class _Looked(_Body):
 
     content_sha: Sha = Field(default="", validate_default=True)
     head: Annotated[int, Field(ge=0)] | None = None
+    sender_name: SenderName | None = None
 
     @classmethod
     def __get_pydantic_json_schema__(
@@ -108,6 +110,7 @@ class _Looked(_Body):
 class _PerhapsLooked(_Body):
     content_sha: Sha | None = None
     head: Annotated[int, Field(ge=0)] | None = None
+    sender_name: SenderName | None = None
 
 
 # --- drafts ---

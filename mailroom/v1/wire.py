@@ -115,9 +115,13 @@ class V1Evidence(TypedDict):
 
 
 class V1DraftWhole(V1Draft):
-    """With everything around it that a yes is said to. `head`: how far its conversation has come."""
+    """With everything around it that a yes is said to. `head`: how far its conversation has come.
+
+    `sender_name`: which it would leave under; "": none.
+    """
 
     head: int
+    sender_name: str
     evidence: V1Evidence
 
 
@@ -345,7 +349,8 @@ def draft(shown: Shown, sequence: Sequence | None, *, rejected: bool) -> V1Draft
 
 
 def whole(shown: V1Draft, seen: Evidence, *, you_may: bool) -> V1DraftWhole:
-    found = {**shown, "head": seen.head, "evidence": evidence(seen, you_may=you_may)}
+    around = {"head": seen.head, "sender_name": seen.sender_name}
+    found = {**shown, **around, "evidence": evidence(seen, you_may=you_may)}
     return cast("V1DraftWhole", found)
 
 

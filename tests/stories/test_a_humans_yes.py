@@ -27,6 +27,8 @@ from engine.dispatch import dispatch_due
 from engine.errors import Busy, Forbidden, Invalid, NotFound, Refused, Stale
 from engine.events import AutoReply
 from engine.evidence import look
+from engine.inboxes import Change as Renamed
+from engine.inboxes import update as rename
 from engine.model import Pace
 from engine.post import Counter, take
 from engine.react import react
@@ -59,6 +61,13 @@ def held(store, clock, **above):
     return pending(store, clock.now())[0]["draft_id"]
 
 
+def follow_up(store, clock, go, **above):
+    """Their next one, waiting for a yes: the first has left with one."""
+    approve(held(store, clock, **above), by=KIM, store=store, clock=clock)
+    go()
+    return pending(store, clock.now())[0]["draft_id"]
+
+
 def draft(draft_id, store, clock):
     with store.reading(clock.now()) as ledger:
         return ledger.drafts.get(draft_id)
@@ -66,7 +75,11 @@ def draft(draft_id, store, clock):
 
 def seen(draft_id, hands):
     found = look(draft_id, **hands)
-    return Seen(content_sha=found.draft.content_sha, head=found.head)
+    return Seen(content_sha=found.draft.content_sha, head=found.head, sender_name=found.sender_name)
+
+
+def call_sam(name, hands):
+    rename(SAM, Renamed(words={"display_name": name}), by="kim", **hands)
 
 
 def state_of(email, store, clock):
@@ -174,19 +187,13 @@ def test_a_subject_that_is_no_line_is_refused(store, clock, hands, subject):
 
 
 def test_a_follow_up_keeps_the_subject_of_its_conversation(store, clock, hands, go):
-    which = held(store, clock)
-    approve(which, by=KIM, **hands)
-    go()
-    bump = pending(store, clock.now())[0]["draft_id"]
+    bump = follow_up(store, clock, go)
     with pytest.raises(Invalid, match="keeps the subject"):
         edit(bump, Words(subject="New"), yes=True, by=KIM, seen=seen(bump, hands), **hands)
 
 
 def test_an_answer_takes_the_letter_and_the_yes_away(store, clock, mailbox, pace, hands, go):
-    which = held(store, clock)
-    approve(which, by=KIM, **hands)
-    go()
-    bump = pending(store, clock.now())[0]["draft_id"]
+    bump = follow_up(store, clock, go)
     looked = seen(bump, hands)
     react(reply(draft(bump, store, clock).thread_id), b"{}", pace=pace, **hands)
     with pytest.raises(Stale, match=r"was cancelled \(replied\)"):
@@ -196,10 +203,7 @@ def test_an_answer_takes_the_letter_and_the_yes_away(store, clock, mailbox, pace
 def test_an_answer_that_stops_nothing_still_voids_a_yes_said_before_it(
     store, clock, mailbox, pace, hands, go
 ):
-    which = held(store, clock, stop={"reply": "never"})
-    approve(which, by=KIM, **hands)
-    go()
-    bump = pending(store, clock.now())[0]["draft_id"]
+    bump = follow_up(store, clock, go, stop={"reply": "never"})
     looked = seen(bump, hands)
     approve(bump, by=KIM, seen=looked, **hands)
     react(reply(draft(bump, store, clock).thread_id), b"{}", pace=pace, **hands)
@@ -223,6 +227,32 @@ def test_the_gate_asks_again_whether_anybody_has_written(store, clock, mailbox, 
     assert not mailbox.sent
     assert draft(which, store, clock).outcome == "changed"
     assert draft(which, store, clock).approved_sha is None
+
+
+def test_a_yes_was_said_to_the_name_of_the_sender_too(store, clock, mailbox, hands, go):
+    which = held(store, clock)
+    call_sam("Sam of Acme", hands)
+    approve(which, by=KIM, seen=seen(which, hands), **hands)
+    call_sam("The Board", hands)
+    go()
+    assert not mailbox.sent
+    assert draft(which, store, clock).outcome == "changed"
+
+    approve(which, by=LEA, seen=seen(which, hands), **hands)
+    go()
+    assert len(mailbox.sent) == 1
+    assert mailbox.sent[0].names[SAM] == "The Board"
+
+
+@pytest.mark.parametrize(("before", "after"), [("Sam", "The Board"), ("Sam", None), (None, "The Board")])
+def test_who_saw_another_name_is_told(store, clock, hands, before, after):
+    which = held(store, clock)
+    call_sam(before, hands)
+    looked = seen(which, hands)
+    call_sam(after, hands)
+    with pytest.raises(Stale, match="was renamed") as told:
+        approve(which, by=KIM, seen=looked, **hands)
+    assert told.value.changed["why"] == "renamed"
 
 
 def test_a_yes_grows_old(store, clock, mailbox, pace, hands, go):
@@ -263,10 +293,7 @@ def test_rejected_its_person_waits_until_it_is_reworded(store, clock, mailbox, h
 
 
 def test_rejected_the_sequence_goes_on_without_that_step(store, clock, mailbox, hands, go):
-    which = held(store, clock)
-    approve(which, by=KIM, **hands)
-    go()
-    bump = pending(store, clock.now())[0]["draft_id"]
+    bump = follow_up(store, clock, go)
     clock.pass_(timedelta(days=2))
     reject(bump, why="not needed", then="skip", by=KIM, seen=seen(bump, hands), **hands)
 
@@ -498,10 +525,7 @@ def test_taken_out_of_the_review_it_comes_back_to_it(store, clock, mailbox, pace
 def test_an_automatic_reply_does_not_bring_back_a_yes_that_an_answer_took(
     store, clock, mailbox, pace, hands, go
 ):
-    which = held(store, clock, stop={"reply": "never"})
-    approve(which, by=KIM, **hands)
-    go()
-    bump = pending(store, clock.now())[0]["draft_id"]
+    bump = follow_up(store, clock, go, stop={"reply": "never"})
     approve(bump, by=KIM, **hands)
     thread = draft(bump, store, clock).thread_id
     away = {"inbox_id": SAM, "thread_id": thread, "sender": IDA, "subject": "Away", "text": ""}
@@ -516,10 +540,7 @@ def test_an_automatic_reply_does_not_bring_back_a_yes_that_an_answer_took(
 
 
 def test_a_usual_absence_takes_no_yes_away(store, clock, mailbox, pace, hands, go):
-    which = held(store, clock)
-    approve(which, by=KIM, **hands)
-    go()
-    bump = pending(store, clock.now())[0]["draft_id"]
+    bump = follow_up(store, clock, go)
     approve(bump, by=KIM, **hands)
     thread = draft(bump, store, clock).thread_id
     away = AutoReply(id="a1", inbox_id=SAM, thread_id=thread, message_id="<a1@x>", sender=IDA)
@@ -571,10 +592,7 @@ def test_what_was_rejected_is_not_approved_with_the_others(store, clock, hands):
 
 
 def test_a_yes_to_a_letter_that_sleeps_can_be_taken_back(store, clock, mailbox, pace, hands, go):
-    which = held(store, clock)
-    approve(which, by=KIM, **hands)
-    go()
-    bump = pending(store, clock.now())[0]["draft_id"]
+    bump = follow_up(store, clock, go)
     approve(bump, by=KIM, **hands)
     thread = draft(bump, store, clock).thread_id
     react(

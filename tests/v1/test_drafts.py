@@ -259,7 +259,21 @@ def test_a_head_that_has_moved_is_409(waits, ask):
     refused = ask.post(f"/v1/drafts/{draft['draft_id']}/approve", body | {"head": 7}, status=409)
 
     assert refused["changed"]["approval_state"] == "pending"
-    ask.post(f"/v1/drafts/{draft['draft_id']}/approve", body | {"head": 0})
+    ask.post(f"/v1/drafts/{draft['draft_id']}/approve", body | {"head": 0, "sender_name": ""})
+
+
+def test_another_name_of_the_sender_is_409(waits, ask):
+    draft = waits()
+    whole = ask.get(f"/v1/drafts/{draft['draft_id']}")
+    body = {"content_sha": draft["content_sha"], "sender_name": "Sam of Acme"}
+    assert whole["sender_name"] == ""
+    for path, said in (
+        (f"{draft['draft_id']}/approve", body),
+        (f"{draft['draft_id']}/reschedule", body | {"send_at": "2030-01-01T09:00:00Z"}),
+    ):
+        assert ask.post(f"/v1/drafts/{path}", said, status=409)["changed"]["why"] == "renamed"
+    several = ask.post("/v1/drafts/approve", {"drafts": [body | {"draft_id": draft["draft_id"]}]})
+    assert several["results"][0]["changed"]["why"] == "renamed"
 
 
 def test_who_has_not_read_the_last_letter_is_told_who_wrote_it(waits, ask, laid, mailbox):

@@ -12,6 +12,7 @@ _TO_REVIEW = "state = 'held' AND held_until IS NULL"
 def upgrade() -> None:
     """What was approved before stays approved; what was held before has no oddities and nothing alike."""
     op.add_column("draft", sa.Column("approved_head", sa.Integer()))
+    op.add_column("draft", sa.Column("approved_name", sa.Text()))
     op.add_column("draft", sa.Column("approved_until", sa.BigInteger()))
     op.add_column("draft", sa.Column("hour_by", sa.Text()))
     op.add_column("draft", sa.Column("asked_at", sa.BigInteger()))
