@@ -362,7 +362,7 @@ def _within(inbox_id: ColumnElement[str], place: Place) -> list[ColumnElement[bo
 def _last_word() -> ColumnElement[Any]:
     """What a human last said of it."""
     said = select(review.c.verdict).where(review.c.draft_id == draft.c.id)
-    return said.order_by(review.c.id.desc()).limit(1).scalar_subquery()
+    return said.order_by(review.c.number.desc()).limit(1).scalar_subquery()
 
 
 def _consents() -> dict[Consent, ColumnElement[bool]]:

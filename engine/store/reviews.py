@@ -22,6 +22,7 @@ class Review:
 
     id: str
     draft_id: str
+    number: int  #: of the words about this letter, the first is 1; clocks may say otherwise
     at: datetime
     by: str
     verdict: Verdict
@@ -36,7 +37,16 @@ REVIEWED = "review: "
 
 def digest(said: Review) -> str:
     """So that the log, which is sealed, vouches for what was seen as well."""
-    says = [said.id, said.draft_id, said.by, said.verdict, said.why, said.content_sha, said.evidence]
+    says = [
+        said.id,
+        said.draft_id,
+        said.number,
+        said.by,
+        said.verdict,
+        said.why,
+        said.content_sha,
+        said.evidence,
+    ]
     return hashlib.sha256(json.dumps(says, sort_keys=True).encode()).hexdigest()
 
 
@@ -60,9 +70,12 @@ class Reviews:
         evidence: Mapping[str, Any],
         why: str | None = None,
     ) -> None:
+        """Whoever says it has locked the conversation: nobody says another at the same time."""
+        last = self._db.scalar(select(func.max(review.c.number)).where(review.c.draft_id == draft_id))
         said = Review(
             id=new_id("rev", self._desk.now),
             draft_id=draft_id,
+            number=(last or 0) + 1,
             at=self._desk.now,
             by=by,
             verdict=verdict,
@@ -97,7 +110,7 @@ class Reviews:
 
     def of_all(self, drafts: Collection[str]) -> dict[str, list[Review]]:
         """The same for several, by their ids."""
-        found = select(*_FIELDS).where(review.c.draft_id.in_(drafts)).order_by(review.c.id.desc())
+        found = select(*_FIELDS).where(review.c.draft_id.in_(drafts)).order_by(review.c.number.desc())
         said: dict[str, list[Review]] = {}
         for row in self._db.execute(found):
             said.setdefault(row.draft_id, []).append(Review(**row._mapping))

@@ -629,13 +629,16 @@ review = Table(  # what a human said of a letter, and what they saw when they sa
     metadata,
     Column("id", Text, primary_key=True),
     Column("draft_id", Text, ForeignKey(draft.c.id), nullable=False),
+    Column(
+        "number", Integer, nullable=False
+    ),  # of the words about this letter: whoever spoke later has a higher one
     Column("at", UtcDateTime, nullable=False),
     Column("by", Text, nullable=False),
     Column("verdict", Text, nullable=False),  # approved, rejected, withdrawn, edited, expired
     Column("why", Text),
     Column("content_sha", Text, nullable=False),
     Column("evidence", JSON, nullable=False),
-    Index("review_draft", "draft_id", "id"),
+    Index("review_draft", "draft_id", "number", unique=True),
 )
 
 member = Table(  # who may come in by the dashboard

@@ -39,6 +39,7 @@ from engine.store.tables import audit, thread
 from engine.wish import NEEDS_REVIEW, Author, Wish
 from engine.write import Change, write
 from engine.write import update as update_draft
+from tests.doubles import FrozenClock
 from tests.makers import IDA, SAM, enrolled, pending, people, reply, sequence
 
 AUTHOR = Author(id="key_1")
@@ -463,6 +464,18 @@ def test_a_letter_by_hand_can_ask_for_a_yes(store, clock, hands, go):
 def test_what_is_not_there_is_not_found(hands):
     with pytest.raises(NotFound):
         approve("drf_none", by=KIM, **hands)
+
+
+def test_the_last_word_is_who_came_last_whatever_their_clock_says(store, clock, hands):
+    """Whoever waited for the others has looked at the clock before them."""
+    which = held(store, clock)
+    early, late = hands | {"clock": FrozenClock(clock.now() - timedelta(minutes=5))}, hands
+    approve(which, by=KIM, **late)
+    withdraw(which, by=LEA, **early)
+    reject(which, why="no", then="pause", by=KIM, **late)
+    edit(which, Words(text="Other words"), yes=False, by=LEA, seen=None, **early)
+    said = [each.verdict for each in look(which, **hands).reviews]
+    assert said == ["edited", "rejected", "withdrawn", "approved"]
 
 
 def test_every_word_stands_in_the_log_with_who_said_it(store, clock, hands):

@@ -127,7 +127,7 @@ class Round:
             assert (last.content_sha, last.evidence["text"]) == (draft.content_sha, letter.text)
             replied = any(verb == "reply" for verb, _ in self.answers)
             rejected = [each for each in reviews if each.verdict == "rejected"]
-            assert not rejected or replied or rejected[0].id < last.id
+            assert not rejected or replied or rejected[0].number < last.number
         assert draft.state == DraftState.SENT or draft.state in DRAFT_ENDS or draft.state == DraftState.HELD
         return Counter({str(draft.state): 1, "yes": len(yeses), "late": self._late()})
 

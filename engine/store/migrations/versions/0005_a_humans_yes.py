@@ -65,6 +65,7 @@ def _keep_reviews() -> None:
         "review",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("draft_id", sa.Text(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("by", sa.Text(), nullable=False),
         sa.Column("verdict", sa.Text(), nullable=False),
@@ -74,7 +75,7 @@ def _keep_reviews() -> None:
         sa.ForeignKeyConstraint(["draft_id"], ["draft.id"], name="review_draft_id_fk"),
         sa.PrimaryKeyConstraint("id", name="review_pk"),
     )
-    op.create_index("review_draft", "review", ["draft_id", "id"])
+    op.create_index("review_draft", "review", ["draft_id", "number"], unique=True)
 
 
 def _let_people_in() -> None:
