@@ -1,11 +1,13 @@
 """The dashboard behind its door, and people who are in: whoever writes a page tries it as an admin, a reviewer and a viewer."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from functools import partial
 
 import pytest
 from argon2 import PasswordHasher
 
+from engine.model import Pace
 from relent.assemble import House
 from relent.web import create_app
 from tests.dashboard.visitors import Visitor, come_in
@@ -22,6 +24,12 @@ def _quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that is busy with other things counts as slowly as a database of millions."""
     monkeypatch.setattr("dashboard.counted.PATIENCE", 20.0)
+
+
+@pytest.fixture
+def pace() -> Pace:
+    """A receipt waits for what is at its gate, as long as a gate may take."""
+    return Pace(gate_deadline=timedelta(seconds=2))
 
 
 @pytest.fixture

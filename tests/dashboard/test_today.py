@@ -7,16 +7,10 @@ import pytest
 from engine.approve import Reviewer, reject
 from engine.dispatch import dispatch_due
 from engine.errors import NoAnswer
-from engine.model import Letter, Pace
+from engine.model import Letter
 from tests.makers import IDA, enrolled, pending, received, sequence, signed
 
 SAYS_YES = {"approval": "all"}
-
-
-@pytest.fixture
-def pace() -> Pace:
-    """The receipt waits for what is at its gate."""
-    return Pace(gate_deadline=timedelta(seconds=2))
 
 
 def _stat(page: str, label: str) -> str:
