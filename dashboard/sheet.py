@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 
 from dashboard.frame import Asked
 from dashboard.tricks import tricks
+from engine.addresses import contact
+from engine.consent import THE_SEQUENCE
 from engine.differences import Piece, differences
 from engine.evidence import Evidence
 from engine.model import Draft, Message
@@ -61,7 +63,7 @@ class Head:
     to: tuple[Person, ...]
     cc: tuple[Person, ...]
     bcc: tuple[Person, ...]
-    reply_to: tuple[str, ...]
+    reply_to: tuple[Person, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +121,7 @@ class Sheet:
     warnings: tuple[str, ...]
     waits: str | None
     may: May
+    as_the_file_says: bool  #: False: the file has other words by now, and nobody here has changed these
     not_named: bool  #: the sequence names others who may say yes
     first_letter: bool
 
@@ -131,6 +134,18 @@ class Sheet:
         """Its reader, as short as can be."""
         first = next(iter(self.head.to), None)
         return (first.name or first.address) if first else "nobody yet"
+
+    @property
+    def by_itself(self) -> bool:
+        """Its step asks no human."""
+        return self.draft.approved_by == THE_SEQUENCE
+
+    @property
+    def answers(self) -> str | None:
+        """The message that it answers, if that is none of those beside it."""
+        named = self.draft.in_reply_to
+        beside = {each.message.message_id for each in (*self.earlier, *self.latest)}
+        return named if named not in beside else None
 
     @property
     def oddities(self) -> tuple[str, ...]:
@@ -161,10 +176,13 @@ def sheet(evidence: Evidence, asked: Asked, *, everything: bool = False) -> Shee
     draft = evidence.draft
     head = _head(evidence)
     named = _is_named(evidence, asked)
-    compared = differences(evidence.template, evidence.planned, draft.text)
+    by_hand = any(each.verdict == "edited" for each in evidence.reviews)
+    as_the_file_says = by_hand or evidence.planned in (None, draft.text)
+    template = evidence.template if as_the_file_says else None
+    compared = differences(template, evidence.planned if by_hand else None, draft.text)
     text = compared if everything else tuple(_cut(compared, LONGEST))
     said = [_said(each) for each in evidence.thread[-_MOST_SAID:]]
-    people = [head.sender, *head.to, *head.cc, *head.bcc]
+    people = [*head.reply_to, head.sender, *head.to, *head.cc, *head.bcc]
     return Sheet(
         evidence=evidence,
         head=head,
@@ -179,16 +197,18 @@ def sheet(evidence: Evidence, asked: Asked, *, everything: bool = False) -> Shee
         waits=WAITS.get(draft.outcome or "") if draft.state == DraftState.HELD else None,
         may=_may(evidence, asked, named=named),
         not_named=not named,
+        as_the_file_says=as_the_file_says,
         first_letter=evidence.head == 0,
     )
 
 
 def _head(evidence: Evidence) -> Head:
     draft = evidence.draft
+    names = {contact(address): str(name) for address, name in draft.names.items()}  # as it goes on the wire
 
     def named(addresses: Iterable[str]) -> tuple[Person, ...]:
         return tuple(
-            Person(each[:_LONGEST_LINE], str(draft.names.get(each, ""))[:_LONGEST_NAME])
+            Person(each[:_LONGEST_LINE], names.get(contact(each), "")[:_LONGEST_NAME])
             for each in addresses
             if each
         )
@@ -198,7 +218,7 @@ def _head(evidence: Evidence) -> Head:
         to=named((draft.to, *draft.also_to)),
         cc=named(draft.cc),
         bcc=named(draft.bcc),
-        reply_to=draft.reply_to,
+        reply_to=named(draft.reply_to),
     )
 
 

@@ -19,9 +19,9 @@ from engine.model import Draft, content_sha
 from engine.plan import Errand, Planned, calendar_of
 from engine.resume import hour_if_approved
 from engine.seams import Clock
-from engine.states import REWORDABLE, DraftState, HoldReason, StopReason
+from engine.states import GRAVE, REWORDABLE, DraftState, HoldReason, StopReason
 from engine.store import GOOD_FOR, Ledger, Reach, Store, Yes
-from engine.wish import conversations_of, placed
+from engine.wish import conversations_of, placed, still_for
 from engine.wording import one_line
 
 _AT_ONCE = 100
@@ -49,6 +49,7 @@ class Seen:
     content_sha: str
     head: int | None = None  #: how far the conversation had come; None: they do not say
     sender_name: str | None = None  #: the name it would leave under; None: they do not say
+    held_for: str | None = None  #: why it waited; None: they do not say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +123,7 @@ def approve(draft_id: str, *, by: Reviewer, seen: Seen | None = None, store: Sto
     """Raises NotFound, Forbidden, and Stale when it is not what they saw."""
     with store.transaction(clock.now(), by.id) as ledger:
         draft = _before_me(draft_id, seen, ledger)
+        _known_why(draft, seen)
         return _say_yes(draft, by, ledger)
 
 
@@ -136,11 +138,10 @@ def approve_alike(
     while True:
         with store.reading(clock.now()) as ledger:
             some = ledger.drafts.calm(alike, as_of=as_of, after=after, at_most=_AT_ONCE)
-            heads = {each.id: ledger.drafts.head(each.thread_id) for each in some}
+            seen = {each.id: seen_of(each, ledger) for each in some}
         for draft in some:
             try:
-                seen = Seen(content_sha=draft.content_sha, head=heads[draft.id])
-                yield approve(draft.id, by=by, seen=seen, store=store, clock=clock)
+                yield approve(draft.id, by=by, seen=seen[draft.id], store=store, clock=clock)
             except Forbidden:
                 raise
             except (Refused, NotFound) as error:
@@ -150,15 +151,33 @@ def approve_alike(
         after = some[-1].id
 
 
-def approve_restored(*, by: Reviewer, store: Store, clock: Clock) -> Iterator[Approved]:
-    """Whatever is held because the database was restored or copied: somebody knows that it has not left."""
+def seen_of(draft: Draft, ledger: Ledger) -> Seen:
+    """A letter as it is at this moment, for whoever looks at many of them."""
+    return Seen(
+        content_sha=draft.content_sha,
+        head=ledger.drafts.head(draft.thread_id),
+        sender_name=ledger.drafts.sender_name(draft),
+        held_for=draft.outcome,
+    )
+
+
+def approve_restored(*, by: Reviewer, store: Store, clock: Clock) -> Iterator[Approved | Left]:
+    """Whatever is held because the database was restored or copied: somebody knows that it has not left.
+
+    They say nothing of the words: of what has no yes, or none that holds, each is looked at.
+    """
     after = ""
     while True:
         with store.reading(clock.now()) as ledger:
             held = ledger.drafts.restored(after=after, at_most=_AT_ONCE)
+            void = {each.id: ledger.drafts.why_void(each) for each in held}
+            seen = {each.id: seen_of(each, ledger) for each in held}
         for draft in held:
+            if why := void[draft.id]:
+                yield Left(draft.id, f"{why}: look at it, and approve it itself")
+                continue
             with suppress(Refused):  # called back at this moment
-                yield approve(draft.id, by=by, store=store, clock=clock)
+                yield approve(draft.id, by=by, seen=seen[draft.id], store=store, clock=clock)
         if not held:
             return
         after = held[-1].id
@@ -170,12 +189,13 @@ def send_now(
     """A yes that waits for no hour. Limits and stops count all the same."""
     with store.transaction(clock.now(), by.id) as ledger:
         draft = _before_me(draft_id, seen, ledger)
+        _known_why(draft, seen)
         now = Opening(ledger.now, f"at once: {by.id} says so")
         if draft.state != DraftState.SCHEDULED:
             return _say_yes(draft, by, ledger, hour=now, hour_by=by.id)
         looked = _allowed(draft, by, ledger)
         yes = _yes(looked, by, ledger.now, hour_by=by.id)
-        if not ledger.drafts.send_now(draft, yes, why=now.reason or ""):
+        if not ledger.drafts.renew(draft, yes, send_at=now.at, why=now.reason):
             raise _gone(draft, ledger)
         _keep(looked, by, ledger, now.at)
         return Approved(draft_id, now.at)
@@ -195,6 +215,8 @@ def _say_yes(
             raise Stale(_rejected(draft, ledger), state=draft.state, approval_state="rejected")
         case DraftState.HELD:
             done = ledger.drafts.approve(draft, yes, send_at=hour.at, why=hour.reason)
+        case DraftState.SCHEDULED if ledger.drafts.why_void(draft):
+            done = ledger.drafts.renew(draft, yes, send_at=hour.at, why=hour.reason)
         case DraftState.FAILED:
             done = _try_again(draft, hour, yes, ledger)
         case _:
@@ -263,7 +285,9 @@ def edit(
             draft = _rewrite(draft, new, by, ledger)
         if not yes:
             return Edited(draft_id, draft.content_sha, False, draft.send_at)
-        if draft.state == DraftState.SCHEDULED:  # nothing was changed, and it has its yes
+        _known_why(draft, seen)
+        if draft.state == DraftState.SCHEDULED and not ledger.drafts.why_void(draft):
+            _allowed(draft, by, ledger)  # nothing was changed, and it has its yes
             return Edited(draft_id, draft.content_sha, True, draft.send_at)
         approved = _say_yes(draft, by, ledger)
         return Edited(draft_id, draft.content_sha, True, approved.send_at)
@@ -274,7 +298,7 @@ def _rewrite(draft: Draft, new: Draft, by: Reviewer, ledger: Ledger) -> Draft:
         raise _gone(draft, ledger)
     if new.subject != draft.subject:
         ledger.threads.name(draft.thread_id, new.subject)
-    if draft.state != DraftState.WRITTEN and not ledger.drafts.ask(new, _still_for(draft), why="reworded"):
+    if draft.state != DraftState.WRITTEN and not ledger.drafts.ask(new, still_for(draft), why="reworded"):
         raise _gone(draft, ledger)
     before = {"subject": draft.subject, "text": draft.text, "content_sha": draft.content_sha}
     after = {"subject": new.subject, "text": new.text, "content_sha": new.content_sha}
@@ -288,17 +312,6 @@ def _rewrite(draft: Draft, new: Draft, by: Reviewer, ledger: Ledger) -> Draft:
     return ledger.drafts.get(draft.id) or new
 
 
-def _still_for(draft: Draft) -> HoldReason:
-    """What else it is held for, it is held for still."""
-    if draft.state == DraftState.HELD and draft.outcome in (
-        HoldReason.UNVERIFIED,
-        HoldReason.ANSWERED,
-        HoldReason.RESTORED,
-    ):
-        return HoldReason(draft.outcome)
-    return HoldReason.APPROVAL
-
-
 def _reworded(draft: Draft, words: Words, ledger: Ledger) -> Draft:
     text = draft.text if words.text is None else _text(words.text)
     subject = draft.subject if words.subject is None else _subject(words.subject)
@@ -307,7 +320,7 @@ def _reworded(draft: Draft, words: Words, ledger: Ledger) -> Draft:
     if (text, subject) == (draft.text, draft.subject):
         return draft
     html = draft.html if text == draft.text else None  # it would go on saying what was said before
-    found = oddity.oddities(text, draft.to)
+    found = _odd(text, draft, ledger)
     new = replace(
         draft,
         text=text,
@@ -323,6 +336,12 @@ def _reworded(draft: Draft, words: Words, ledger: Ledger) -> Draft:
         approved_until=None,
     )
     return replace(new, content_sha=content_sha(new))
+
+
+def _odd(text: str, draft: Draft, ledger: Ledger) -> tuple[str, ...]:
+    """What is strange about its values is so in other words too."""
+    looked = evidence_of(draft, ledger)
+    return oddity.oddities(text, draft.to, template=looked.template, known=looked.variables)
 
 
 def _text(said: str) -> str:
@@ -451,6 +470,10 @@ def _speak_for_themselves(draft: Draft, ledger: Ledger) -> bool:
 
 
 def _pause(draft: Draft, why: str, ledger: Ledger) -> None:
+    if still_for(draft) == HoldReason.RESTORED:
+        raise Refused(
+            f"nobody knows whether {draft.id} has left: look for it among what was sent, then approve it, skip it or stop {draft.to}"
+        )
     if not ledger.drafts.ask(draft, HoldReason.REJECTED, why=f"{HoldReason.REJECTED}: {why}"):
         raise _gone(draft, ledger)
     ledger.enrollments.pause([draft.enrollment_id or ""], f"{HoldReason.REJECTED}: {why}")
@@ -480,7 +503,8 @@ def withdraw(
         if draft.state not in (DraftState.SCHEDULED, DraftState.CLAIMED) and not asleep:
             raise _gone(draft, ledger)
         until = _waits_until(draft, ledger)
-        if not ledger.drafts.unsay(draft, why=_why(why) if why else "withdrawn", yes_by=until):
+        said = _why(why) if why else "withdrawn"
+        if not ledger.drafts.unsay(draft, still_for(draft), why=said, yes_by=until):
             raise _gone(draft, ledger)
         ledger.reviews.add(
             draft_id, "withdrawn", by=by.id, content_sha=draft.content_sha, evidence={}, why=why
@@ -583,6 +607,10 @@ def _before_me(draft_id: str, seen: Seen | None, ledger: Ledger) -> Draft:
     ledger.threads.lock([first.thread_id])
     ledger.drafts.lock([draft_id])
     draft = ledger.drafts.get(draft_id) or first
+    if draft.thread_id != first.thread_id:  # the lock is on the one before
+        raise Stale(
+            f"{draft_id} was moved to another conversation just now. Look at it again", state=draft.state
+        )
     if seen is None:
         return draft
     if seen.content_sha != draft.content_sha:
@@ -592,6 +620,19 @@ def _before_me(draft_id: str, seen: Seen | None, ledger: Ledger) -> Draft:
     if draft.state in REWORDABLE and seen.sender_name not in (None, name := ledger.drafts.sender_name(draft)):
         raise _renamed(draft, name)
     return draft
+
+
+def _known_why(draft: Draft, seen: Seen | None) -> None:
+    """Whoever says yes knows that somebody may have answered, or that it may have left. Raises Stale."""
+    if seen is None or seen.held_for is None or draft.state != DraftState.HELD:
+        return
+    if draft.outcome in GRAVE and draft.outcome != seen.held_for:
+        raise Stale(
+            f"{draft.id} is held for another reason by now: {draft.outcome}. Look at it again",
+            state=draft.state,
+            why=draft.outcome,
+            held_for=draft.outcome,
+        )
 
 
 def _renamed(draft: Draft, name: str) -> Stale:

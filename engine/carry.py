@@ -129,7 +129,11 @@ class _Gate:
         def pass_it(ledger: Ledger) -> bool:
             self.full = batch.room(self.draft, ledger)
             return not self.full and ledger.drafts.pass_gate(
-                self.draft, carrier, letter.everybody, letter.inside
+                self.draft,
+                carrier,
+                letter.everybody,
+                letter.inside,
+                letter.names.get(self.draft.inbox_id, ""),
             )
 
         try:

@@ -3,6 +3,7 @@
 The words are Feather's, so that `/v1`, its list of drafts and the command line speak of one thing by one name.
 """
 
+from datetime import datetime
 from enum import StrEnum
 
 from engine.model import Draft
@@ -65,6 +66,24 @@ def _by_a_human(draft: Draft) -> bool:
     if draft.approved_head is not None:
         return True
     return draft.enrollment_id is not None and draft.approved_by not in (None, THE_SEQUENCE)
+
+
+def why_void(draft: Draft, *, head: int, sender_name: str, now: datetime) -> str | None:
+    """What has become of a yes since it was said; None: it holds.
+
+    `head`: where the conversation stands now. `sender_name`: which it would leave under now.
+    """
+    if draft.approved_sha is None:
+        return "nobody has said yes to it"
+    if draft.approved_sha != draft.content_sha:
+        return "it is not what was approved"
+    if draft.approved_head not in (None, head):
+        return "somebody has written in its conversation since it was approved"
+    if draft.approved_name not in (None, sender_name):
+        return f"{draft.inbox_id} goes by another name since it was approved"
+    if draft.approved_until is not None and draft.approved_until <= now:
+        return "the yes is too old"
+    return None
 
 
 def why_unasked(draft: Draft, sequence: Sequence | None) -> str | None:

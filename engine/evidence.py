@@ -49,10 +49,24 @@ class Evidence:
             "to": [each for each in (draft.to, *draft.also_to) if each],
             "cc": list(draft.cc),
             "bcc": list(draft.bcc),
+            "names": dict(draft.names),
+            "reply_to": list(draft.reply_to),
+            "headers": dict(draft.headers),
+            "in_reply_to": draft.in_reply_to,
+            "forward_of": draft.forward_of,
             "subject": draft.subject,
             "text": draft.text,
             "html": draft.html,
-            "attachments": [{"name": each.name, "sha": each.sha} for each in draft.attachments],
+            "attachments": [
+                {
+                    "name": each.name,
+                    "content_type": each.content_type,
+                    "size": each.size,
+                    "sha": each.sha,
+                    "content_id": each.content_id,
+                }
+                for each in draft.attachments
+            ],
             "thread_id": draft.thread_id,
             "thread_head": self.head,
             "thread": [

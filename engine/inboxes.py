@@ -139,6 +139,8 @@ def update(inbox_id: str, change: Change, *, by: str, store: Store, clock: Clock
         if not isinstance(change.metadata, str):
             values["metadata"] = _merged(found.metadata, change.metadata)
         changed = ledger.inboxes.update(inbox_id, **values)
+        if changed and changed.display_name != found.display_name:
+            ledger.drafts.void_from(inbox_id, changed.display_name or "")
     if changed is None:
         raise NotFound(f"There is no inbox {inbox_id}.")
     return changed

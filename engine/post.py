@@ -22,7 +22,7 @@ from engine.model import Draft, Pace, content_sha
 from engine.ready import rejected, unwanted
 from engine.seams import Clock, Mailbox
 from engine.settle import CalledOff, GaveUp, Outcome
-from engine.states import REWORDABLE, DraftState
+from engine.states import REWORDABLE, DraftState, HoldReason
 from engine.store import Ledger, Store
 from engine.wish import (
     NEEDS_REVIEW,
@@ -34,6 +34,7 @@ from engine.wish import (
     only_a_human,
     placed,
     referred_to,
+    still_for,
     still_here,
 )
 
@@ -196,6 +197,10 @@ def _to_be_taken(draft_id: str, ledger: Ledger) -> tuple[Draft, set[str]]:
         )
     if draft.state not in REWORDABLE:
         raise Busy(f"{draft_id} is leaving at this moment, or may have left")
+    if still_for(draft) == HoldReason.RESTORED:
+        raise Busy(
+            f"{draft_id} may have left before the database was restored: look for it, then `relent approve {draft_id}`"
+        )
     for name in () if draft.unplaced else (draft.in_reply_to, draft.forward_of):
         if name is not None:
             referred_to(draft.inbox_id, name, ledger)

@@ -89,13 +89,13 @@ def hear_and_keep(event: Event, raw: bytes, ledger: Ledger) -> Hearing:
     heard = hear(event, raw, ledger)
     if heard.home and isinstance(event, Incoming):
         ledger.threads.lock([heard.home])
-        ledger.threads.keep(as_message(event, heard.home, ledger.now))
-    settle_yeses(heard, event, ledger)
+        if ledger.threads.keep(as_message(event, heard.home, ledger.now)):
+            settle_yeses(heard, event, ledger)
     return heard
 
 
 def settle_yeses(heard: "Hearing", event: Event, ledger: Ledger) -> None:
-    """What a machine wrote is kept by now, and takes nobody's yes away."""
+    """What a machine wrote was kept just now, and takes nobody's yes away."""
     if heard.home is not None and isinstance(event, AutoReply):
         ledger.drafts.follow(heard.home)
 

@@ -180,19 +180,20 @@ def _take_in(arrived: Arrived, read: Read, ledger: Ledger) -> Hearing:
     # First whom it stops: that locks whoever is concerned, in the one order that everybody keeps. Whatever is made
     # before would hold on to the inbox, and whoever deletes that has the conversations first.
     heard = hear(event, raw, ledger) if event else _nothing("changes nothing")
-    if ledger.threads.letter(arrived.inbox_id, arrived.message_id) is None:  # a twin is over by now
-        _keep(message, None if known else thread, kind, arrived.event_id, ledger)
-    if event:
+    if ledger.threads.letter(arrived.inbox_id, arrived.message_id) is not None:  # a twin is over by now
+        return heard
+    if _keep(message, None if known else thread, kind, arrived.event_id, ledger) and event:
         settle_yeses(heard, event, ledger)
     return heard
 
 
-def _keep(message: Message, new: Thread | None, kind: str, event_id: str, ledger: Ledger) -> None:
+def _keep(message: Message, new: Thread | None, kind: str, event_id: str, ledger: Ledger) -> bool:
+    """False: it was there."""
     if new is not None:
         ledger.threads.add(new)
     ledger.threads.lock([message.thread_id])
     if not ledger.threads.keep(message):
-        return
+        return False
     if (
         ledger.inboxes.get(message.inbox_id) is None
     ):  # deleted at this moment, by somebody who could not see it
@@ -206,6 +207,7 @@ def _keep(message: Message, new: Thread | None, kind: str, event_id: str, ledger
             event_id=event_id,
             labels=list(message.labels),
         )
+    return True
 
 
 def _nothing(why: str) -> Hearing:

@@ -96,6 +96,8 @@ def departed(
         return InDoubt(draft.id, "somebody else wrote down what became of it")
     ledger.threads.untag([draft.id])
     ledger.threads.keep(_as_message(draft, letter, ledger.now), so_far)
+    if enrollment is None:  # a human has read what comes next without it
+        ledger.drafts.void_in([draft.thread_id], besides=draft.id)
     for inbox_id in sorted(letter.inside):
         ledger.arrivals.begin(inbox_id=inbox_id, message_id=draft.message_id, from_inbox=draft.inbox_id)
     _tell(draft, "message.sent", ledger, recipients=list(letter.everybody))
@@ -177,7 +179,7 @@ def called_off(draft: Draft, letter: Letter, wait: timedelta, *, ledger: Ledger)
     if current and current.claim_token == draft.claim_token and current.state == DraftState.CLAIMED:
         if closed := why_closed(draft.inbox_id, ledger):
             return shut_in(draft, closed, ledger=ledger)
-        if why := _why_void(current, ledger):
+        if why := ledger.drafts.why_void(current):
             ledger.drafts.take_back_the_yes(current, send_at=current.send_at, why=why)
             _tell(draft, "draft.held", ledger, reason=str(HoldReason.CHANGED))
             return CalledOff(draft.id, f"{HoldReason.CHANGED}: {why}")
@@ -194,19 +196,6 @@ def called_off(draft: Draft, letter: Letter, wait: timedelta, *, ledger: Ledger)
     if ledger.drafts.put_back(draft, send_at=ledger.now + wait, why=why):
         return Postponed(draft.id, why)
     return _ended_meanwhile(draft, ledger)
-
-
-def _why_void(draft: Draft, ledger: Ledger) -> str | None:
-    """What has become of the yes; None: it holds."""
-    if draft.approved_sha != draft.content_sha:
-        return "it is not what was approved"
-    if draft.approved_head not in (None, ledger.drafts.head(draft.thread_id)):
-        return "somebody has written in its conversation since it was approved"
-    if draft.approved_name not in (None, ledger.drafts.sender_name(draft)):
-        return f"{draft.inbox_id} goes by another name since it was approved"
-    if draft.approved_until is not None and draft.approved_until <= ledger.now:
-        return "the yes is too old"
-    return None
 
 
 def _not_to_them(draft: Draft, found: Mapping[str, str], ledger: Ledger) -> Outcome:

@@ -55,6 +55,10 @@ class HoldReason(StrEnum):
     INBOX_PAUSED = "inbox_paused"  #: somebody has paused the inbox that it leaves from
 
 
+#: Held for one of these, whoever says yes must know it: somebody may have answered, or it may have left already.
+GRAVE = frozenset({HoldReason.UNVERIFIED, HoldReason.ANSWERED, HoldReason.RESTORED})
+
+
 @dataclass(frozen=True, slots=True)
 class Move:
     """An arrow: from any of these states to that one."""

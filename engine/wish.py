@@ -11,7 +11,7 @@ from engine.errors import Busy, Forbidden, Invalid, Issue, NotFound, Unprocessab
 from engine.ids import message_id, new_id
 from engine.model import NEVER, Attachment, Draft, DraftKind, Enclosure, Message, Thread, content_sha
 from engine.oddity import oddities, rank
-from engine.states import DraftState, HoldReason
+from engine.states import GRAVE, DraftState, HoldReason
 from engine.store import Ledger
 from engine.store.letters import Sieve
 
@@ -128,6 +128,13 @@ def _first_hour(wish: Wish, now: datetime) -> datetime:
 def only_a_human(draft: Draft) -> bool:
     """Does it want a human's yes, whatever its author's word is worth? Once that was said it stays so."""
     return draft.asked_at is not None or NEEDS_REVIEW in draft.labels
+
+
+def still_for(draft: Draft) -> HoldReason:
+    """What it waits for when a yes is wanted: what else it is held for, it is held for still."""
+    if draft.state == DraftState.HELD and draft.outcome in GRAVE:
+        return HoldReason(draft.outcome)
+    return HoldReason.APPROVAL
 
 
 def for_review(draft: Draft) -> Draft:

@@ -27,6 +27,7 @@ from engine.wish import (
     may_schedule,
     only_a_human,
     placed,
+    still_for,
     still_here,
 )
 
@@ -182,7 +183,7 @@ def _submit(draft: Draft, change: Change, ledger: Ledger) -> None:
         send_at = hour(change.send_at, ledger.now)
     else:
         send_at = draft.send_at if draft.has_an_hour else ledger.now
-    if not ledger.drafts.ask(draft, HoldReason.APPROVAL, send_at=send_at):
+    if not ledger.drafts.ask(draft, still_for(draft), send_at=send_at):
         raise Busy(f"{draft.id} was changed by somebody else meanwhile")
 
 
@@ -194,6 +195,10 @@ def _redate(draft: Draft, change: Change, by: Author, ledger: Ledger) -> None:
             )
         case datetime() as send_at:
             done = ledger.written.schedule(draft, hour(send_at, ledger.now), by=by.id)
+        case None if still_for(draft) == HoldReason.RESTORED:
+            raise Busy(
+                f"{draft.id} may have left: look for it among what was sent, then delete it or approve it"
+            )
         case None if draft.state != DraftState.WRITTEN:
             done = ledger.written.unschedule(draft, NEVER)
         case _:

@@ -183,7 +183,7 @@ def approve(
     alike: Annotated[
         str | None,
         typer.Option(
-            help="All that say what this draft says, in the same words, and are not odd.",
+            help="All that wait at this moment and say what this draft says, in the same words, and are not odd.",
             metavar="ID",
             show_default=False,
         ),
@@ -216,7 +216,7 @@ def _said(
     """Each of them, also who is not approved and why."""
     if restored:
         for one in story.approve_restored(by=by, store=store, clock=SystemClock()):
-            yield _yes(one)
+            yield _yes(one) if isinstance(one, Approved) else _no(one.draft_id, one.why)
     elif alike is not None:
         yield from _alike(alike, by, store)
     for draft_id in draft_ids:

@@ -8,7 +8,9 @@ from rich.rule import Rule
 from rich.text import Text
 
 from engine.differences import Piece, differences
+from engine.errors import Refused
 from engine.evidence import Evidence
+from engine.markup import text_of
 from engine.model import NEVER, Message
 from relent import show
 from relent.show import say
@@ -37,11 +39,14 @@ def shown(seen: Evidence) -> None:
     say(f"{draft.id}  {_waits_for(seen)}", style="bold")
     for name, value in _facts(seen):
         if value:
-            say(f"{name + ':':<11}{harmless(value)}")
+            # on one line: whatever a stranger wrote, it does not look like the next fact
+            say(f"{name + ':':<11}{harmless(' '.join(value.splitlines()))}")
     for odd in draft.oddities:
         say(f"{'Odd:':<11}{harmless(odd)}", style="bold yellow")
     show.console.print()
     show.console.print(_letter(seen), soft_wrap=True, highlight=False)
+    if draft.html is not None:
+        _show_html(draft.html)
     _show_what_was_said(seen)
     say(f"content_sha {draft.content_sha}", style="dim")
 
@@ -65,11 +70,18 @@ def _waits_for(seen: Evidence) -> str:
 
 def _facts(seen: Evidence) -> Iterator[tuple[str, str]]:
     draft, sequence = seen.draft, seen.sequence
-    yield "From", draft.inbox_id
+    yield "From", draft.inbox_id + (f", called {seen.sender_name}" if seen.sender_name else "")
     yield "To", ", ".join(each for each in (draft.to, *draft.also_to) if each)
     yield "Cc", ", ".join(draft.cc)
     yield "Bcc", ", ".join(draft.bcc)
+    for address, name in sorted(draft.names.items()):
+        yield "Called", f"{address}: {name}"
+    yield "Reply to", ", ".join(draft.reply_to)
     yield "Subject", draft.subject
+    for name, value in sorted(draft.headers.items()):
+        yield "Header", f"{name}: {value}"
+    yield "Answers", draft.in_reply_to or ""
+    yield "Forwards", f"{draft.forward_of}, with its words and its files" if draft.forward_of else ""
     yield "Files", ", ".join(each.name for each in draft.attachments)
     if sequence:
         yield (
@@ -98,6 +110,19 @@ def _letter(seen: Evidence) -> Text:
 def _signed(piece: Piece) -> str:
     before, after = _SIGNS.get(piece.kind, ("", ""))
     return f"{before}{harmless(piece.text)}{after}"
+
+
+def _show_html(html: str) -> None:
+    """Nobody promises that it says what the text says, and most readers see nothing else."""
+    try:
+        reads = text_of(html)
+    except Refused:
+        reads = ""
+    if reads.strip():
+        say("\nIt has an HTML part, too. That reads:\n", style="dim")
+    else:
+        say("\nIt has an HTML part, too, without words that could be read. Its source:\n", style="dim")
+    say(f"{harmless(reads.strip() or html)}\n")
 
 
 def _show_what_was_said(seen: Evidence) -> None:

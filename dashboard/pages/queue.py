@@ -291,6 +291,7 @@ def _seen(asked: Asked) -> Seen:
         content_sha=asked.said("content_sha"),
         head=int(head) if head.isdecimal() and len(head) < 10 else None,
         sender_name=next(iter(asked.all("sender_name")), None),
+        held_for=asked.said("held_for"),
     )
 
 

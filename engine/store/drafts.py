@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 
 from engine.addresses import contact, domain
+from engine.consent import why_void
 from engine.model import Attachment, Draft
 from engine.states import (
     APPROVE,
@@ -37,6 +38,7 @@ from engine.states import (
     FOUND,
     GATE,
     GIVE_UP,
+    GRAVE,
     HOLD,
     PUT_BACK,
     REDATE,
@@ -123,12 +125,6 @@ def _head_now() -> Any:
     return select(thread.c.last_position).where(thread.c.id == draft.c.thread_id).scalar_subquery()
 
 
-def _name_now() -> ColumnElement[str]:
-    """What its sender is called in every letter."""
-    named = select(inbox.c.display_name).where(inbox.c.id == draft.c.inbox_id).scalar_subquery()
-    return func.coalesce(named, "")
-
-
 def _unsuppressed(keys: int) -> ColumnElement[bool]:
     named = suppression.c.address.in_([bindparam(f"key_{number}") for number in range(keys)])
     return ~select(suppression.c.address).where(named).exists()
@@ -148,7 +144,7 @@ def _gate(keys: int, inside: int, *, lists: bool) -> Noted:
             draft.c.approved_sha == draft.c.content_sha,
             draft.c.content_sha == bindparam("sha"),
             or_(draft.c.approved_head.is_(None), draft.c.approved_head == _head_now()),
-            or_(draft.c.approved_name.is_(None), draft.c.approved_name == _name_now()),
+            or_(draft.c.approved_name.is_(None), draft.c.approved_name == bindparam("name")),
             or_(draft.c.approved_until.is_(None), draft.c.approved_until > bindparam("now")),
             _unsuppressed(keys),
             _open_inbox(),
@@ -343,22 +339,17 @@ class Drafts:
         carrier: str = "",
         readers: Collection[str] | None = None,
         inside: Collection[str] = (),
+        name: str | None = None,
     ) -> bool:
         """The only irrevocable commit. Everything that can forbid a letter is asked once more, here and now.
 
         `readers`: whom it goes to as it was composed; None: everybody whom the draft names. `inside`: those who live here.
+        `name`: which its sender goes by in it; None: as it stands here.
         """
         readers = claimed.everybody if readers is None else readers
+        name = self.sender_name(claimed) if name is None else name
         if self._db.dialect.name != "sqlite":  # there, whoever writes is alone
             _HOLD_THREAD.rows(self._db, which=claimed.thread_id)
-        return self._pass(claimed, carrier, readers, inside, lists=False) or (
-            self._lists_allow(claimed.inbox_id, readers)
-            and self._pass(claimed, carrier, readers, inside, lists=True)
-        )
-
-    def _pass(
-        self, claimed: Draft, carrier: str, readers: Collection[str], inside: Collection[str], *, lists: bool
-    ) -> bool:
         keys = sorted({key for address in readers for key in (contact(address), domain(address))})
         given = {
             "mine": claimed.id,
@@ -366,11 +357,16 @@ class Drafts:
             "sha": claimed.content_sha,
             "inbox_id": claimed.inbox_id,
             "carrier_now": carrier,
+            "name": name,
             "now": self._desk.now,
             **{f"key_{number}": key for number, key in enumerate(keys)},
             **{f"inside_{number}": each for number, each in enumerate(inside)},
         }
-        return _gate(len(keys), len(inside), lists=lists).happens(self._desk, claimed, given)
+
+        def opens(*, lists: bool) -> bool:
+            return _gate(len(keys), len(inside), lists=lists).happens(self._desk, claimed, given)
+
+        return opens(lists=False) or (self._lists_allow(claimed.inbox_id, readers) and opens(lists=True))
 
     def _lists_allow(self, inbox_id: str, readers: Collection[str]) -> bool:
         """False also where nobody has said anything: then it was not for the lists that it did not pass."""
@@ -456,6 +452,11 @@ class Drafts:
         """Where its conversation stands: whoever writes in it moves it."""
         return self._db.scalar(select(thread.c.last_position).where(thread.c.id == thread_id)) or 0
 
+    def why_void(self, approved: Draft) -> str | None:
+        """What has become of its yes; None: it holds."""
+        head, name = self.head(approved.thread_id), self.sender_name(approved)
+        return why_void(approved, head=head, sender_name=name, now=self._desk.now)
+
     def sender_name(self, letter: Draft) -> str:
         """Which it would leave under; "": none."""
         named = select(inbox.c.display_name).where(inbox.c.id == letter.inbox_id)
@@ -485,9 +486,9 @@ class Drafts:
         """A human says: try again."""
         return self._say_yes(RETRY, failed, yes, send_at=self._desk.now, attempt=0, **NOBODYS)
 
-    def send_now(self, scheduled: Draft, yes: Yes, *, why: str) -> bool:
-        """It had its yes; a human says that it waits no longer."""
-        return self._say_yes(REDATE, scheduled, yes, send_at=self._desk.now, **_reason(why))
+    def renew(self, scheduled: Draft, yes: Yes, *, send_at: datetime, why: str | None = None) -> bool:
+        """It had its yes; a human says another one, or that it waits no longer."""
+        return self._say_yes(REDATE, scheduled, yes, send_at=send_at, **_reason(why))
 
     def _say_yes(self, move: Move, said_to: Draft, yes: Yes, **values: Any) -> bool:
         """To a letter that nobody has called back, of somebody who is still to be written to."""
@@ -529,7 +530,7 @@ class Drafts:
                 why=why or reason,
                 outcome=reason,
                 held_until=None,
-                asked_at=func.coalesce(draft.c.asked_at, literal(self._desk.now, UtcDateTime)),
+                asked_at=self._since(),
                 **({"yes_by": None, "alike": None} if reason == HoldReason.REJECTED else {}),
                 **({} if send_at is None else {"send_at": send_at}),
                 **_NO_YES,
@@ -537,12 +538,15 @@ class Drafts:
             )
         )
 
-    def unsay(self, approved: Draft, *, why: str, yes_by: datetime | None = None) -> bool:
-        """A yes is taken back while the letter is still here."""
+    def _since(self) -> ColumnElement[datetime]:
+        """A human was asked, or has spoken: from now on, if not before, its author's word is not enough."""
+        return func.coalesce(draft.c.asked_at, literal(self._desk.now, UtcDateTime))
+
+    def unsay(self, approved: Draft, reason: HoldReason, *, why: str, yes_by: datetime | None = None) -> bool:
+        """A yes is taken back while the letter is still here; and it is like no other any more."""
         asleep = and_(_is(DraftState.HELD), draft.c.approved_sha == draft.c.content_sha)
         waiting = or_(draft.c.state.in_([DraftState.SCHEDULED, DraftState.CLAIMED]), asleep)
         here = draft.c.id == approved.id, waiting, draft.c.content_sha == approved.content_sha
-        reason = HoldReason.APPROVAL
         return bool(
             self._desk.move(
                 draft,
@@ -552,6 +556,8 @@ class Drafts:
                 outcome=reason,
                 held_until=None,
                 yes_by=yes_by,
+                asked_at=self._since(),
+                alike=None,
                 **_NO_YES,
                 **NOBODYS,
             )
@@ -574,11 +580,14 @@ class Drafts:
         """Those of one kind that wait for a yes as they were made, and have nothing odd. None that was touched since."""
         waiting = _is(DraftState.HELD), draft.c.held_until.is_(None), draft.c.outcome == HoldReason.APPROVAL
         kind = draft.c.alike == alike, draft.c.rank == 0, draft.c.updated_at <= as_of, draft.c.id > after
-        # nobody has written in its conversation since
+        # nobody has written in its conversation since, or changed its inbox
         as_it_was = or_(thread.c.last_at.is_(None), thread.c.last_at <= as_of)
         quiet = select(thread.c.id).where(thread.c.id == draft.c.thread_id, as_it_was).exists()
+        renamed = (
+            select(inbox.c.id).where(inbox.c.id == draft.c.inbox_id, inbox.c.updated_at > as_of).exists()
+        )
         rows = self._db.execute(
-            select(*_FIELDS).where(*waiting, *kind, quiet).order_by(draft.c.id).limit(at_most)
+            select(*_FIELDS).where(*waiting, *kind, quiet, ~renamed).order_by(draft.c.id).limit(at_most)
         )
         return [record(row) for row in rows]
 
@@ -587,7 +596,14 @@ class Drafts:
         old = draft.c.approved_until <= self._desk.now
         why = HoldReason.CHANGED
         return self._sweep(
-            HOLD, DraftState.SCHEDULED, old, why="the yes is too old", outcome=why, held_until=None, **_NO_YES
+            HOLD,
+            DraftState.SCHEDULED,
+            old,
+            why="the yes is too old",
+            outcome=why,
+            held_until=None,
+            asked_at=self._since(),
+            **_NO_YES,
         )
 
     def unanswered(self, *, at_most: int) -> list[Draft]:
@@ -596,22 +612,35 @@ class Drafts:
         rows = self._db.execute(select(*_FIELDS).where(*over).order_by(draft.c.yes_by).limit(at_most))
         return [record(row) for row in rows]
 
-    def void_in(self, threads: Collection[str]) -> None:
-        """Somebody has written there: what a human said yes to was said before."""
-        said = draft.c.thread_id.in_(threads), draft.c.approved_head.is_not(None)
-        why = HoldReason.CHANGED
+    def void_in(self, threads: Collection[str], besides: str = "") -> None:
+        """Somebody has written there: what a human said yes to was said before. `besides`: what has just left."""
+        said = draft.c.thread_id.in_(threads), draft.c.id != besides
+        self._void(*said, why="somebody wrote in its conversation")
+
+    def void_from(self, inbox_id: str, name: str) -> None:
+        """It goes by another name now: a human said yes to the one before."""
+        said = draft.c.inbox_id == inbox_id, draft.c.approved_name != name
+        self._void(*said, why=f"{inbox_id} goes by another name")
+
+    def _void(self, *said: ColumnElement[bool], why: str) -> None:
+        """What a human said yes to is no longer so. What it is held for besides, it is held for still."""
+        firm = and_(_is(DraftState.HELD), draft.c.outcome.in_(sorted({*GRAVE, HoldReason.REJECTED})))
+        said = *said, draft.c.approved_head.is_not(None)
+        lost = _NO_YES | {"asked_at": self._since()}
+        changed = HoldReason.CHANGED
         self._desk.move(
             draft,
             HOLD,
             *said,
-            why="somebody wrote in its conversation",
-            outcome=why,
+            ~func.coalesce(firm, false()),
+            why=why,
+            outcome=changed,
             held_until=None,
-            **_NO_YES,
+            **lost,
             **NOBODYS,
         )
-        not_held = draft.c.state.in_([DraftState.FAILED, DraftState.UNCERTAIN])
-        self._db.execute(update(draft).where(*said, not_held).values(**_NO_YES))
+        stays = or_(draft.c.state.in_([DraftState.FAILED, DraftState.UNCERTAIN]), firm)
+        self._db.execute(update(draft).where(*said, stays).values(**lost))
 
     def follow(self, thread_id: str) -> None:
         """What a machine has just written there takes nobody's yes away; one that was void before stays so."""
@@ -763,6 +792,7 @@ class Drafts:
             send_at=send_at,
             reason=why,
             held_until=None,
+            asked_at=self._since(),
             **_NO_YES,
             **NOBODYS,
         )

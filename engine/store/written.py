@@ -96,6 +96,13 @@ def _apart(column: ColumnElement[str]) -> ColumnElement[str]:
     return literal_column(f"(draft.{column.key} || '')", Text)
 
 
+def _yes_of(written: Draft, by: str) -> dict[str, str]:
+    """Whoever lets it go says yes, unless a human has."""
+    if written.asked_at is not None and written.approved_sha == written.content_sha:
+        return {}
+    return {"approved_sha": written.content_sha, "approved_by": by}
+
+
 @dataclass(frozen=True, slots=True)
 class _Trail:
     """Drafts in the order of their last change, as one index has them."""
@@ -321,19 +328,11 @@ class Written:
         return bool(rows)
 
     def schedule(self, written: Draft, send_at: datetime, *, by: str) -> bool:
-        """An hour is a yes: whoever gives it may say so."""
+        """An hour is a yes: whoever gives it may say so. A human's stays a human's."""
         move = REDATE if written.state == DraftState.SCHEDULED else SCHEDULE
         more: dict[str, Any] = NOBODYS | {"attempt": 0} if move is SCHEDULE else {}
-        return self._move(
-            move,
-            written,
-            send_at=send_at,
-            approved_sha=written.content_sha,
-            approved_by=by,
-            hour_by=None,
-            outcome=None,
-            **more,
-        )
+        yes = _yes_of(written, by)
+        return self._move(move, written, send_at=send_at, hour_by=None, outcome=None, **yes, **more)
 
     def unschedule(self, waiting: Draft, never: datetime) -> bool:
         """And without a human's yes, if it had one: that was to a letter with an hour."""
@@ -354,8 +353,7 @@ class Written:
             draft.c.content_sha == written.content_sha,
             draft.c.recalled.is_(None),
             send_at=self._desk.now,
-            approved_sha=written.content_sha,
-            approved_by=by,
+            **_yes_of(written, by),
             held_until=None,
             outcome=None,
             attempt=1,

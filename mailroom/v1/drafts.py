@@ -13,6 +13,7 @@ from engine.evidence import evidence_of
 from engine.keys import may
 from engine.seams import Clock
 from engine.sequence import Sequence
+from engine.states import HoldReason
 from engine.store import Ledger, Review, Store
 from engine.store.overview import Shown, WhichDrafts
 from mailroom.api.frame import Asked, Endpoint, reading
@@ -124,6 +125,10 @@ def reschedule(asked: Asked) -> wire.V1Draft:
 
 def reject(asked: Asked) -> wire.V1Draft:
     body: forms.V1Reject = asked.body
+    if body.then == "skip" and not may(asked.caller, "draft_send"):  # what comes next may leave sooner
+        raise Forbidden(
+            "This key lacks the permission draft_send: it may say no, and not go on.", "missing_permission"
+        )
     with _before(asked) as draft_id:
         story.reject(draft_id, why=body.reason, then=body.then, **_said_by(asked, _seen(body)))
     return _as_it_is(asked)
@@ -160,7 +165,9 @@ def _seen(body: _Word) -> Seen | None:
 
 
 def _looked_at(content_sha: str, said: _Word | forms.V1Yes) -> Seen:
-    return Seen(content_sha=content_sha, head=said.head, sender_name=said.sender_name)
+    """Who does not say why it waited took it for a letter that wants a yes, and nothing graver."""
+    held_for = said.held_for or HoldReason.APPROVAL
+    return Seen(content_sha=content_sha, head=said.head, sender_name=said.sender_name, held_for=held_for)
 
 
 @contextmanager
@@ -216,7 +223,7 @@ def _alike(asked: Asked, body: forms.V1ApproveSeveral) -> tuple[list[tuple[str, 
         while True:
             some = ledger.drafts.calm(body.alike or "", as_of=as_of, after=after, at_most=most)
             theirs = {inbox: is_theirs(asked, inbox, ledger) for inbox in {each.inbox_id for each in some}}
-            found = [(each.id, Seen(content_sha=each.content_sha)) for each in some if theirs[each.inbox_id]]
+            found = [(each.id, story.seen_of(each, ledger)) for each in some if theirs[each.inbox_id]]
             if found or len(some) < most:
                 break
             after = some[-1].id  # none of theirs among so many: nobody else's is named to them

@@ -97,6 +97,7 @@ class _Looked(_Body):
     content_sha: Sha = Field(default="", validate_default=True)
     head: Annotated[int, Field(ge=0)] | None = None
     sender_name: SenderName | None = None
+    held_for: Annotated[str, Field(max_length=100)] | None = None
 
     @classmethod
     def __get_pydantic_json_schema__(
@@ -111,6 +112,7 @@ class _PerhapsLooked(_Body):
     content_sha: Sha | None = None
     head: Annotated[int, Field(ge=0)] | None = None
     sender_name: SenderName | None = None
+    held_for: Annotated[str, Field(max_length=100)] | None = None
 
 
 # --- drafts ---

@@ -117,11 +117,18 @@ class V1Evidence(TypedDict):
 class V1DraftWhole(V1Draft):
     """With everything around it that a yes is said to. `head`: how far its conversation has come.
 
-    `sender_name`: which it would leave under; "": none.
+    `held_for`: why it waits; null: it does not. `sender_name`: which it would leave under; "": none. `names`: of its readers, by address. `in_reply_to` and
+    `forward_of`: the message that it answers, or passes on with its words and its files.
     """
 
     head: int
+    held_for: str | None
     sender_name: str
+    names: dict[str, str]
+    reply_to: list[str]
+    headers: dict[str, str]
+    in_reply_to: str | None
+    forward_of: str | None
     evidence: V1Evidence
 
 
@@ -349,7 +356,17 @@ def draft(shown: Shown, sequence: Sequence | None, *, rejected: bool) -> V1Draft
 
 
 def whole(shown: V1Draft, seen: Evidence, *, you_may: bool) -> V1DraftWhole:
-    around = {"head": seen.head, "sender_name": seen.sender_name}
+    letter = seen.draft
+    around = {
+        "head": seen.head,
+        "held_for": letter.outcome if letter.state == DraftState.HELD else None,
+        "sender_name": seen.sender_name,
+        "names": dict(letter.names),
+        "reply_to": list(letter.reply_to),
+        "headers": dict(letter.headers),
+        "in_reply_to": letter.in_reply_to,
+        "forward_of": letter.forward_of,
+    }
     found = {**shown, **around, "evidence": evidence(seen, you_may=you_may)}
     return cast("V1DraftWhole", found)
 

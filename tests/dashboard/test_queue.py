@@ -13,6 +13,7 @@ from engine.react import react
 from engine.store.tables import draft
 from engine.wish import Author, Wish
 from engine.write import write
+from tests.dashboard import hostile
 from tests.dashboard.visitors import come_in
 from tests.makers import IDA, enrolled, pending, people, reply, sequence
 
@@ -455,6 +456,59 @@ def test_what_strangers_wrote_is_shown_and_never_run(as_reviewer, waits, store):
     page = as_reviewer.get(f"/drafts/{which}").text
     assert "is another address: other@evil.example" in page
     assert "turn the direction of writing" in page
+
+
+def test_what_goes_with_the_words_is_shown_too(as_viewer, waits, store):
+    which = waits()
+    bare = as_viewer.get(f"/drafts/{which}").text
+    assert not any(f"<dt>{name}</dt>" in bare for name in ("Reply to", "Answers", "Forwards", "Headers"))
+    strange(
+        store,
+        which,
+        names={"Desk@acme.example": "The desk"},
+        reply_to=["desk@acme.example"],
+        headers={"X-Campaign": "spring"},
+        in_reply_to="<a@nordic.example>",
+        forward_of="<b@nordic.example>",
+    )
+    page = as_viewer.get(f"/drafts/{which}").text
+    head = unescape(
+        re.sub(r"<[^>]*>", " ", re.search(r'<dl class="envelope-head">.*?</dl>', page, re.DOTALL)[0])
+    )
+    head = " ".join(head.split())
+    assert "Reply to The desk desk@acme.example" in head
+    assert "Headers X-Campaign : spring" in head
+    assert "Answers <a@nordic.example>" in head
+    assert "Forwards <b@nordic.example> its words go below these" in head
+
+
+def test_a_letter_that_answers_what_stands_beside_it_does_not_say_so_again(
+    as_viewer, waits, store, clock, pace
+):
+    which = waits()
+    with store.reading(clock.now()) as ledger:
+        thread_id = ledger.drafts.get(which).thread_id
+    react(reply(thread_id), b"{}", store=store, clock=clock, pace=pace)
+    strange(store, which, in_reply_to="<answer@nordic.example>")
+    page = as_viewer.get(f"/drafts/{which}").text
+    assert "wrote</strong>" in page
+    assert "<dt>Answers</dt>" not in page
+
+
+def test_a_header_that_strangers_wrote_is_only_words(as_viewer, waits, store):
+    which = waits()
+    strange(
+        store,
+        which,
+        names={"desk@acme.example": hostile.LINE},
+        reply_to=["desk@acme.example", hostile.LINE],
+        headers={"X-Strange": hostile.ALL, hostile.LINE: "\x1b[2J" + hostile.LONG},
+        in_reply_to=hostile.LINE,
+        forward_of=hostile.LINE,
+    )
+    page = as_viewer.get(f"/drafts/{which}").text
+    assert hostile.nothing_runs(page)
+    assert len(page) < 100_000
 
 
 def test_a_line_of_a_megabyte_is_cut_and_can_be_shown(as_reviewer, waits, store):

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from engine.approve import Reviewer, Seen, Words, edit
 from engine.dispatch import dispatch_due
 from engine.errors import Forbidden, NotFound, Refused, Stale, Unavailable
-from engine.store.tables import draft
+from engine.store.tables import draft, inbox
 from relent import cli_review
 from relent.assemble import SystemClock
 from relent.cli_review import register
@@ -143,6 +143,64 @@ def test_what_a_stranger_wrote_moves_no_cursor(person, store, now, held):
         assert not {"\x1b", "\u202e"} & set(told)
 
 
+def test_all_that_a_yes_is_bound_to_is_shown(person, store, held):
+    with store.database.begin() as db:
+        db.execute(update(inbox).values(display_name="Sam of Acme"))
+        db.execute(
+            update(draft)
+            .where(draft.c.id == held)
+            .values(
+                names={IDA: "Ida Holm"},
+                reply_to=["desk@acme.example"],
+                headers={"X-Campaign": "spring"},
+                forward_of="<a@nordic.example>",
+                html="<style>p { color: red }</style><p>Dear <b>Ida</b>,</p><p>pay &amp; go</p>",
+            )
+        )
+    told = person.types("review", held)
+    for words in (
+        "From:      sam@acme.example, called Sam of Acme\n",
+        "Called:    ida@nordic.example: Ida Holm\n",
+        "Reply to:  desk@acme.example\n",
+        "Header:    X-Campaign: spring\n",
+        "Forwards:  <a@nordic.example>, with its words and its files\n",
+        "It has an HTML part, too. That reads:\n\nDear Ida,\n\npay & go\n",
+    ):
+        assert words in told
+    assert "color" not in told
+    assert "Answers:" not in told
+    shown = person.asks("review", held)
+    assert (shown["from_name"], shown["names"]) == ("Sam of Acme", {IDA: "Ida Holm"})
+    assert (shown["reply_to"], shown["headers"]) == (["desk@acme.example"], {"X-Campaign": "spring"})
+    assert (shown["forward_of"], shown["in_reply_to"]) == ("<a@nordic.example>", None)
+
+
+@pytest.mark.parametrize("html", ["<img src='cid:logo'>", "<p>Hi<![CDATA[" + "<![CDATA[" * 1000])
+def test_an_html_part_without_readable_words_is_shown_as_it_is_written(person, store, held, html):
+    with store.database.begin() as db:
+        db.execute(update(draft).where(draft.c.id == held).values(html=html))
+    assert html in person.types("review", held)
+
+
+def test_no_header_name_or_html_looks_like_anything_else(person, store, held):
+    strange = "\x1b[2Ja [bold]b[/bold]\r\nYes of:    anybody\u2028\u202egnp"
+    values = {
+        "names": {IDA: strange, strange: "c"},
+        "headers": {"X-Strange": strange, strange: "d"},
+        "reply_to": [strange],
+        "in_reply_to": strange,
+        "forward_of": strange,
+        "html": f"<p>{strange}&#27;[31m</p>",
+    }
+    with store.database.begin() as db:
+        db.execute(update(draft).where(draft.c.id == held).values(**values))
+    told = person.types("review", held)
+    assert not {"\x1b", "\r", "\u202e"} & set(told)
+    assert "[bold]b[/bold]" in told
+    head = told[: told.index("content_sha ")].split("It has an HTML part")[0]
+    assert not any(line.startswith("Yes of:") for line in head.splitlines())
+
+
 def test_a_letter_that_is_not_there_is_said_to_be_so(person):
     with pytest.raises(NotFound, match="drf_none"):
         person.types("review", "drf_none")
@@ -260,10 +318,19 @@ def test_one_that_was_refused_is_tried_again(person, store, now, held):
 
 
 def test_all_that_a_restored_database_holds_are_approved_at_once(person, store, now, held):
+    said = {"approved_sha": draft.c.content_sha, "approved_by": "kim"}
     with store.database.begin() as db:
-        db.execute(update(draft).where(draft.c.id == held).values(outcome="restored"))
+        db.execute(update(draft).where(draft.c.id == held).values(outcome="restored", **said))
     assert person.types("approve", "--restored").startswith(f"approved  {held}")
     assert "nothing was held for that" in person.types("approve", "--restored")
+
+
+def test_of_what_a_restored_database_holds_words_without_a_yes_are_left(person, store, held):
+    with store.database.begin() as db:
+        db.execute(update(draft).where(draft.c.id == held).values(outcome="restored"))
+    told = person.types("approve", "--restored", code=1)
+    assert f"left  {held}: nobody has said yes to it" in told
+    assert _draft(store, held).outcome == "restored"
 
 
 def test_a_yes_that_waits_for_no_hour(person, store, held, mailbox, pace):

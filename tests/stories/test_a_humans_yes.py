@@ -1,6 +1,7 @@
 """A yes is bound to what was seen. One winner; whoever comes too late is told what has changed, by whom and when."""
 
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import timedelta
 from threading import Barrier, Thread
 
@@ -15,6 +16,7 @@ from engine.approve import (
     Words,
     approve,
     approve_alike,
+    approve_restored,
     edit,
     expire,
     reject,
@@ -30,11 +32,12 @@ from engine.evidence import look
 from engine.inboxes import Change as Renamed
 from engine.inboxes import update as rename
 from engine.model import Pace
-from engine.post import Counter, take
+from engine.post import Counter, post, take
 from engine.react import react
 from engine.recover import recover
 from engine.resume import resume
 from engine.settle import Delivered
+from engine.states import HoldReason
 from engine.store.tables import audit, thread
 from engine.wish import NEEDS_REVIEW, Author, Wish
 from engine.write import Change, write
@@ -634,3 +637,201 @@ def test_the_first_letter_is_passed_over_when_what_comes_has_a_subject(store, cl
     approve(second["draft_id"], by=KIM, **hands)
     clock.pass_(timedelta(days=1))
     assert go() == [Delivered(second["draft_id"])]
+
+
+# --- what a yes does not outlive, and what no yes outweighs ---
+
+
+def may_have_left(store, clock):
+    """The database was put back."""
+    with store.transaction(clock.now(), "a test") as ledger:
+        ledger.drafts.hold_what_may_have_left()
+
+
+def written_by_hand(store, clock, hands):
+    """With an hour, by somebody who may send."""
+    with store.transaction(clock.now(), "a test") as ledger:
+        ledger.threads.open_inbox(SAM)
+    wish = Wish(inbox_id=SAM, to=(IDA,), subject="Hi", text="x", send_at=clock.now() + timedelta(days=1))
+    return write(wish, by=AUTHOR, **hands).draft.id
+
+
+@pytest.fixture
+def counter(store, clock, mailbox, pace):
+    return Counter(store=store, clock=clock, pace=pace, lend=lambda: nullcontext(mailbox))
+
+
+def test_what_a_human_took_back_does_not_leave_by_its_authors_key(store, clock, mailbox, hands, go, counter):
+    which = written_by_hand(store, clock, hands)
+    withdraw(which, why="not this", by=KIM, **hands)
+    with pytest.raises(Busy, match="waits for a human's yes"):
+        take(which, key=None, by=AUTHOR, counter=counter)
+    update_draft(which, Change(send_at=None), by=AUTHOR, **hands)
+    update_draft(which, Change(send_at=clock.now() + timedelta(minutes=1)), by=AUTHOR, **hands)
+    clock.pass_(timedelta(hours=1))
+    go()
+    assert draft(which, store, clock).state == "held"
+    assert not mailbox.sent
+
+
+def test_a_yes_that_is_void_is_said_anew(store, clock, mailbox, hands, go, counter):
+    which = follow_up(store, clock, go)
+    approve(which, by=KIM, seen=seen(which, hands), **hands)
+    own = Wish(inbox_id=SAM, in_reply_to=mailbox.sent[0].message_id, to=(IDA,), text="By the way")
+    post(own, key=None, by=AUTHOR, counter=counter)
+    assert (draft(which, store, clock).state, draft(which, store, clock).outcome) == ("held", "changed")
+
+    approve(which, by=LEA, seen=seen(which, hands), **hands)
+    call_sam("The Board", hands)
+    assert (draft(which, store, clock).state, draft(which, store, clock).outcome) == ("held", "changed")
+    approve(which, by=LEA, seen=seen(which, hands), **hands)
+    clock.pass_(timedelta(days=4))
+    go()
+    assert [each.names.get(SAM) for each in mailbox.sent] == [None, None, "The Board"]
+
+
+def test_a_yes_that_went_bad_unseen_is_renewed_by_another_one(store, clock, mailbox, hands, go):
+    """Nobody told the draft that its conversation had moved on; whoever looks at it sees that it has."""
+    which = follow_up(store, clock, go)
+    approve(which, by=KIM, seen=seen(which, hands), **hands)
+    with store.transaction(clock.now(), "a test") as ledger:
+        ledger._db.execute(update(thread).values(last_position=7))
+    approve(which, by=LEA, seen=seen(which, hands), **hands)
+    clock.pass_(timedelta(days=4))
+    go()
+    assert len(mailbox.sent) == 2
+
+
+def test_a_name_that_comes_and_goes_is_not_in_the_letter(store, clock, mailbox, hands, pace):
+    """The gate asks for the name that stands in the letter, not for the one that the inbox has by then."""
+    which = held(store, clock)
+    approve(which, by=KIM, seen=seen(which, hands), **hands)
+    with store.transaction(clock.now(), "a test") as ledger:
+        claimed = ledger.drafts.claim(token="t", owner="a worker", at_most=1, lease=pace.lease)[0]
+    with store.transaction(clock.now(), "a test") as ledger:
+        assert not ledger.drafts.pass_gate(claimed, name="Mallory, CEO")
+        assert ledger.drafts.pass_gate(claimed, name="")
+
+
+def test_alike_letters_under_another_name_are_left(store, clock, hands):
+    which, as_of = held(store, clock), clock.now()
+    clock.pass_(timedelta(minutes=1))
+    call_sam("The Board", hands)
+    assert not list(approve_alike(draft(which, store, clock).alike, as_of=as_of, by=KIM, **hands))
+    assert draft(which, store, clock).state == "held"
+
+
+def test_what_was_taken_back_is_not_approved_with_the_others(store, clock, hands):
+    which = held(store, clock)
+    alike = draft(which, store, clock).alike
+    approve(which, by=KIM, **hands)
+    withdraw(which, by=LEA, **hands)
+    assert not list(approve_alike(alike, as_of=clock.now(), by=KIM, **hands))
+
+
+def test_a_yes_lifts_no_hold_that_nobody_saw(store, clock, hands, go, mailbox):
+    which = follow_up(store, clock, go)
+    looked = replace(seen(which, hands), held_for="approval")
+    with store.transaction(clock.now(), "a test") as ledger:
+        found = draft(which, store, clock)
+        ledger.drafts.hold(found, HoldReason.UNVERIFIED, send_at=found.send_at, until=None)
+    for say in (approve, send_now):
+        with pytest.raises(Stale, match="for another reason by now: unverified") as told:
+            say(which, by=KIM, seen=looked, **hands)
+        assert told.value.changed["held_for"] == "unverified"
+    with pytest.raises(Stale, match="unverified"):
+        edit(which, Words(text="Other"), yes=True, by=KIM, seen=looked, **hands)
+    approve(which, by=KIM, seen=replace(looked, held_for="unverified"), **hands)
+    assert draft(which, store, clock).state == "scheduled"
+
+
+@pytest.mark.parametrize("how", ["withdraw", "reply", "reject"])
+def test_what_may_have_left_stays_so_until_somebody_knows(store, clock, mailbox, pace, hands, go, how):
+    which = follow_up(store, clock, go, stop={"reply": "never"})
+    approve(which, by=KIM, seen=seen(which, hands), **hands)
+    clock.pass_(timedelta(days=3, hours=1))
+    may_have_left(store, clock)
+    if how == "withdraw":
+        withdraw(which, by=LEA, **hands)
+    elif how == "reply":
+        react(reply(draft(which, store, clock).thread_id), b"", pace=pace, **hands)
+    else:
+        with pytest.raises(Refused, match="nobody knows whether"):
+            reject(which, why="no", then="pause", by=LEA, **hands)
+    assert draft(which, store, clock).outcome == "restored"
+
+
+def test_its_author_does_not_send_again_what_may_have_left(store, clock, mailbox, hands, counter):
+    which = written_by_hand(store, clock, hands)
+    clock.pass_(timedelta(days=1, minutes=1))
+    may_have_left(store, clock)
+    with pytest.raises(Busy, match="may have left"):
+        take(which, key=None, by=AUTHOR, counter=counter)
+    with pytest.raises(Busy, match="may have left"):
+        update_draft(which, Change(send_at=None), by=AUTHOR, **hands)
+    assert not mailbox.sent
+
+
+def test_what_may_have_left_stays_so_when_a_machine_rewords_it(store, clock, hands):
+    which = by_hand(hands, store, clock, send_at=clock.now() + timedelta(days=1))
+    approve(which, by=KIM, seen=seen(which, hands), **hands)
+    clock.pass_(timedelta(days=1, minutes=1))
+    may_have_left(store, clock)
+    machine = Author(id="key_draft", may_send=False)
+    update_draft(which, Change(words={"text": "a new word"}), by=machine, **hands)
+    assert draft(which, store, clock).outcome == "restored"
+
+
+def test_of_what_may_have_left_only_approved_words_go_by_the_one_yes(store, clock, mailbox, hands, go):
+    which = held(store, clock)
+    approve(which, by=KIM, seen=seen(which, hands), **hands)
+    may_have_left(store, clock)
+    edit(which, Words(text="Nobody has read this"), yes=False, by=LEA, seen=None, **hands)
+    assert [type(each) for each in approve_restored(by=KIM, **hands)] == [Left]
+    go()
+    assert not mailbox.sent
+
+
+def test_an_automatic_reply_that_comes_twice_brings_back_no_yes(
+    store, clock, mailbox, pace, hands, go, counter
+):
+    which = follow_up(store, clock, go)
+    approve(which, by=KIM, seen=seen(which, hands), **hands)
+    away = {
+        "inbox_id": SAM, "thread_id": draft(which, store, clock).thread_id,
+        "message_id": "<auto@n>", "sender": IDA, "subject": "Away", "text": "away",
+    }  # fmt: skip
+    react(AutoReply(id="evt_a", **away), b"", pace=pace, **hands)
+    with store.transaction(
+        clock.now(), "a test"
+    ) as ledger:  # somebody wrote there, and nobody told the draft
+        ledger._db.execute(update(thread).values(last_position=thread.c.last_position + 1))
+    head = draft(which, store, clock).approved_head
+    react(AutoReply(id="evt_b", **away), b"", pace=pace, **hands)
+    assert draft(which, store, clock).approved_head == head
+
+
+def test_another_hour_by_its_author_is_no_other_yes(store, clock, hands):
+    which = by_hand(hands, store, clock, send_at=clock.now() + timedelta(days=1))
+    approve(which, by=KIM, seen=seen(which, hands), **hands)
+    update_draft(which, Change(send_at=clock.now() + timedelta(days=2)), by=Author(id="key_other"), **hands)
+    assert draft(which, store, clock).approved_by == KIM.id
+
+
+def test_who_may_not_say_yes_is_not_told_that_they_did(store, clock, hands):
+    which = held(store, clock, approval={"steps": "all", "by": [KIM.id]})
+    approve(which, by=Reviewer(id=KIM.id, names=frozenset({KIM.id})), **hands)
+    with pytest.raises(Forbidden):
+        edit(which, Words(), yes=True, by=LEA, seen=seen(which, hands), **hands)
+
+
+HELLO = {"subject": "Hi", "body": "Hello {{ first_name }}, may I come by this week?"}
+
+
+def test_what_was_odd_about_its_values_is_so_in_other_words(store, clock, hands):
+    enrolled(store, clock.now(), wants=sequence(HELLO, approval="all"), first_name="TBD")
+    which = pending(store, clock.now())[0]["draft_id"]
+    odd = draft(which, store, clock).oddities
+    edit(which, Words(text=draft(which, store, clock).text + "\nBest"), yes=False, by=LEA, seen=None, **hands)
+    assert odd
+    assert draft(which, store, clock).oddities == odd

@@ -7,6 +7,7 @@ import pytest
 from engine.consent import Consent, consent_of
 from engine.dispatch import dispatch_due
 from engine.react import react
+from engine.states import HoldReason
 from engine.store.overview import WhichDrafts
 from engine.store.pages import Slice
 from engine.wish import Author, Wish
@@ -52,6 +53,41 @@ def test_a_letter_that_waits_is_shown_with_all_that_a_yes_is_said_to(waits, ask)
     assert (around["variables"], around["thread"], around["reviews"]) == ({"first_name": "Ida"}, [], [])
     assert (around["may_say_yes"], around["you_may"]) == ([], True)
     assert around["leaves_at"]
+
+
+def test_what_no_text_shows_is_there_as_it_will_leave(laid, ask):
+    strange = "<script>alert(1)</script>\x1b[2J"
+    wish = Wish(
+        inbox_id=SAM,
+        to=(IDA,),
+        subject="Hello",
+        text="Good day.",
+        names={IDA: strange},
+        reply_to=("desk@acme.example",),
+        headers={"X-Campaign": strange},
+        labels=("needs-review",),
+    )
+    made = write(wish, by=Author(id="ann"), store=laid.store, clock=laid.clock).draft
+    seen = ask.get(f"/v1/drafts/{made.id}")
+
+    assert (seen["names"], seen["headers"]) == ({IDA: strange}, {"X-Campaign": strange})
+    assert seen["reply_to"] == ["desk@acme.example"]
+    assert (seen["in_reply_to"], seen["forward_of"]) == (None, None)
+
+
+def test_a_letter_that_answers_or_passes_on_another_names_it(waits, laid, ask, mailbox):
+    yes(ask, waits())
+    dispatch(laid, mailbox)
+    (second,) = ask.get("/v1/drafts", approval_state="pending")["drafts"]
+    (said,) = ask.get(f"/v1/drafts/{second['draft_id']}")["evidence"]["thread"]
+    for field in ("in_reply_to", "forward_of"):
+        wish = Wish(
+            inbox_id=SAM, to=(KIM,), text="Look.", labels=("needs-review",), **{field: said["message_id"]}
+        )
+        made = write(wish, by=Author(id="ann"), store=laid.store, clock=laid.clock).draft
+        seen = ask.get(f"/v1/drafts/{made.id}")
+        assert {seen["in_reply_to"], seen["forward_of"]} == {said["message_id"], None}
+        assert seen[field] == said["message_id"]
 
 
 def test_everything_of_the_command_lines_json_is_there(waits, store, clock, ask):
@@ -499,3 +535,26 @@ def test_the_database_says_of_every_letter_what_the_engine_says_of_it(
 
     assert asked == said
     assert set(said.values()) == set(Consent)
+
+
+def test_who_does_not_know_that_somebody_may_have_answered_says_no_yes(waits, ask, store, clock):
+    draft = waits()
+    path, body = f"/v1/drafts/{draft['draft_id']}", {"content_sha": draft["content_sha"], "head": 0}
+    with store.transaction(clock.now(), "a test") as ledger:
+        found = ledger.drafts.get(draft["draft_id"])
+        ledger.drafts.hold(found, HoldReason.UNVERIFIED, send_at=found.send_at, until=None)
+    for verb in ("approve", "send-now"):
+        assert ask.post(f"{path}/{verb}", body, status=409)["changed"]["held_for"] == "unverified"
+    several = ask.post("/v1/drafts/approve", {"drafts": [body | {"draft_id": draft["draft_id"]}]})
+    assert several["results"][0]["changed"]["why"] == "unverified"
+    assert ask.get(path)["held_for"] == "unverified"
+    assert ask.post(f"{path}/approve", body | {"held_for": "unverified"})["approval_state"] == "approved"
+
+
+def test_no_letter_leaves_sooner_by_a_key_that_may_not_send(waits, ask, key_of):
+    draft = waits()
+    body = {"reason": "not this one", "then": "skip"}
+    path = f"/v1/drafts/{draft['draft_id']}/reject"
+    refused = ask.post(path, body, key=key_of("draft"), status=403)
+    assert "draft_send" in refused["message"]
+    ask.post(path, body | {"then": "pause"}, key=key_of("draft"))
