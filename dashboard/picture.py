@@ -61,6 +61,7 @@ class Line:
     """One inbox in the picture."""
 
     inbox_id: str
+    allowed: str  #: `at most 50 a day`; empty: nobody has said so
     y: float
     ground: float
     columns: tuple[Column, ...]
@@ -74,6 +75,11 @@ class Picture:
     height: int
     lines: tuple[Line, ...]
     today: float | None  #: where the column of today begins
+
+    @property
+    def has_caps(self) -> bool:
+        """Is any line drawn?"""
+        return any(column.cap_y is not None for line in self.lines for column in line.columns)
 
 
 def picture(rows: Sequence[Row], days: Sequence[Day]) -> Picture:
@@ -96,7 +102,16 @@ def _line(row: Row, y: float, days: Sequence[Day], scale: float) -> Line:
         _column(load, cap, number * COLUMN, ground, scale, f"{row.inbox_id}, {day.name}")
         for number, (day, (load, cap)) in enumerate(zip(days, row.cells, strict=True))
     )
-    return Line(row.inbox_id, y, ground, columns)
+    return Line(row.inbox_id, _allowed(row.caps), y, ground, columns)
+
+
+def _allowed(caps: Sequence[int | None]) -> str:
+    """Over all the days: while an inbox is warmed up, they have more and more."""
+    said = sorted({cap for cap in caps if cap})
+    if not said:
+        return ""
+    least, most = said[0], said[-1]
+    return f"at most {most:,} a day" if least == most else f"at most {least:,} to {most:,} a day"
 
 
 def _column(load: Load, cap: int | None, left: float, ground: float, scale: float, where: str) -> Column:

@@ -60,6 +60,8 @@ _DONE = {
     "task": "A task was done",
     "skipped": "The sequence goes on without a letter",
 }
+#: What a mailbox notes from which nothing leaves: the whole house says so.
+_CAPTURED = "captured"
 _WHY = {StopReason.BY_HAND.value: "somebody here said so"}
 _VERDICTS = {
     "approved": "A reviewer said yes",
@@ -88,15 +90,25 @@ def told(note: Note) -> Told:
 
 
 def _why(note: Note) -> str | None:
-    """A reason of ours is one word; what people wrote stays as it is."""
+    """A reason of ours is one word; what people wrote stays as it is. What the title says already is left out."""
+    if note.kind == "decided" and note.what == "draft: settle" and note.why == _CAPTURED:
+        return None
+    if _is_a_no(note):
+        return (note.why or "").partition(":")[2].strip() or None
     if note.why is None or note.kind != "decided" or " " in note.why:
         return note.why
     return _WHY.get(note.why, word(note.why))
 
 
+def _is_a_no(note: Note) -> bool:
+    """Somebody's own words may stand behind the reason."""
+    said = (note.why or "").partition(":")[0]
+    return note.kind == "decided" and note.what == "draft: submit" and said == HoldReason.REJECTED
+
+
 def _title(note: Note) -> str:
     match note.kind:
-        case "decided" if note.what == "draft: submit" and note.why == HoldReason.REJECTED:
+        case "decided" if _is_a_no(note):
             return "A letter was rejected"
         case "decided":
             return _LOG.get(note.what, note.what)

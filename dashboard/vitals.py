@@ -15,7 +15,15 @@ Tone = Literal["good", "doubt", "bad", "quiet"]
 
 #: A canary that flew longer ago says nothing of now.
 _STALE = timedelta(hours=2)
+#: A webhook heard longer ago proves nothing of now.
+_LONG_SILENT = timedelta(days=1)
+#: What took longer from their letter to the cancel is nothing to be content with.
+_SLOW = timedelta(minutes=1)
+#: Beyond this their clock is wrong, or the letter was told of much later: that measures nothing.
+_LONGEST = timedelta(days=1)
 _ROUND_ENDED = "ended_at"
+
+_HER = "Or let a made-up reader answer now and then, and be timed: canary.every."
 
 #: Why drafts wait for a human.
 WAITS: Mapping[str, str] = {
@@ -54,6 +62,20 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel:
+    """A webhook that cancelled something: when it did, and when their letter says that it was written."""
+
+    at: datetime
+    written_at: datetime
+
+    @property
+    def seconds(self) -> float | None:
+        """None: the two clocks cannot be compared."""
+        took = self.at - self.written_at
+        return took.total_seconds() if timedelta(0) <= took <= _LONGEST else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
     """What was looked at."""
 
@@ -64,6 +86,8 @@ class Seen:
     brake: Brake | None
     capture: bool
     canary: bool = True  #: she flies in this house
+    left_since: bool = False  #: letters have left since a webhook was heard last
+    cancels: Sequence[Cancel] = ()  #: the last ones, the latest first
 
 
 # --- is the brake working? ---
@@ -74,21 +98,29 @@ def vitals(seen: Seen) -> list[Vital]:
 
 
 def _heard(seen: Seen) -> Vital:
-    said = _sign(seen, vigil.SIGN).get("heard_at")
-    moments = [each for each in (seen.heard_at, _moment(said)) if each is not None]
-    if not moments:
-        return Vital(
-            "Last webhook heard", "quiet", "none yet", hint="Your mailbox tells us of answers by webhooks."
-        )
-    return Vital("Last webhook heard", "good", "", at=max(moments))
+    name = "Last webhook heard"
+    last = last_heard(seen.signs, seen.heard_at)
+    if last is None:
+        return Vital(name, "quiet", "none yet", hint="Your mailbox tells us of answers by webhooks.")
+    if seen.left_since:
+        return Vital(name, "quiet", "", at=last, hint="Letters have left since.")
+    return Vital(name, "quiet" if seen.now - last > _LONG_SILENT else "good", "", at=last)
+
+
+def last_heard(signs: Iterable[Sign], heard_at: datetime | None) -> datetime | None:
+    """What is written down, or what was believed: the later of the two."""
+    said = next((each.says.get("heard_at") for each in signs if each.name == vigil.SIGN), None)
+    return max((each for each in (heard_at, _moment(said)) if each is not None), default=None)
 
 
 def _answered(seen: Seen) -> Vital:
-    """The canary: somebody made up answers, through our own door."""
+    """The canary: somebody made up answers, through our own door. Where none flew, by real letters."""
     name = "From a reply to the cancel"
     sign = next((each for each in seen.signs if each.name == canary.SIGN), None)
+    if (not seen.canary or sign is None) and (real := _by_real_letters(seen)):
+        return real
     if not seen.canary:
-        return Vital(name, "quiet", "not measured: canary.every is not set")
+        return Vital(name, "quiet", "no answer has cancelled a letter yet", hint=_HER)
     if sign is None:
         return Vital(
             name, "quiet", "not measured yet", hint="A made-up reader answers now and then, and is timed."
@@ -97,6 +129,22 @@ def _answered(seen: Seen) -> Vital:
         return Vital(name, "bad", str(sign.says.get("why") or _seconds(sign.says.get("seconds"))), at=sign.at)
     tone: Tone = "doubt" if seen.now - sign.at > _STALE else "good"
     return Vital(name, tone, _seconds(sign.says.get("seconds")), at=sign.at, hint=_figures(sign.says))
+
+
+def _by_real_letters(seen: Seen) -> Vital | None:
+    """From the hour that their letter bears to the cancel: with the time that the mail took, and by two clocks."""
+    timed = [(each.at, each.seconds) for each in seen.cancels if each.seconds is not None]
+    if not timed:
+        return None
+    at, took = timed[0]
+    tone: Tone = "good" if took <= _SLOW.total_seconds() else "doubt"
+    all_of_them = [each for _, each in timed]
+    hint = "By the hour that their letter bears, so the mail's own way is in it."
+    if len(timed) > 1:
+        slowest = f"Of the last {len(timed)}: half within {_span(median(all_of_them))}, the slowest {_span(max(all_of_them))}."
+        hint = f"{slowest} {hint}"
+    fresh = seen.now - at <= _LONG_SILENT
+    return Vital("From their letter to the cancel", tone if fresh else "quiet", _span(took), at=at, hint=hint)
 
 
 def _figures(says: Mapping[str, Any]) -> str:
@@ -126,7 +174,7 @@ def _refused(seen: Seen) -> Vital:
     doubts = _sign(seen, vigil.SIGN)
     lately = doubts.get("hour") == f"{seen.now:%Y-%m-%dT%H}" and sum(doubts.get("doubts", {}).values())
     hint = f"This hour: {vigil.in_words(doubts['doubts'])}." if lately else "Nothing of them was believed."
-    tone: Tone = "doubt" if lately else "quiet" if not seen.refused else "good"
+    tone: Tone = "doubt" if lately else "quiet" if seen.refused else "good"
     return Vital("Webhooks refused", tone, f"{seen.refused:,}", hint=hint if seen.refused or lately else "")
 
 
@@ -216,6 +264,16 @@ def _sign(seen: Seen, name: str) -> Mapping[str, Any]:
 
 def _moment(said: object) -> datetime | None:
     return datetime.fromisoformat(said) if isinstance(said, str) and said else None
+
+
+def _span(seconds: float) -> str:
+    """Seconds while they are few. No clock is so exact that nothing at all would be a measurement."""
+    if seconds < 0.01:
+        return "under 0.01\u00a0s"
+    if seconds < 120:
+        return _seconds(seconds)
+    minutes = round(seconds / 60)
+    return f"{minutes}\u00a0min" if minutes < 120 else f"{round(seconds / 3600)}\u00a0h"
 
 
 def _seconds(said: object) -> str:

@@ -71,6 +71,7 @@ class Change:
     old: datetime | None
     new: datetime | None
     why: str = ""
+    reworded: bool = False  #: what is pending keeps the words that it has; the new file has others
     passed: tuple[str, ...] = ()  #: steps that the new file has before where they are: never theirs
 
 
@@ -270,6 +271,7 @@ class _Desk:
     now: datetime
     diary: Diary
     _known: dict[tuple[str, frozenset[str]], tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    _said: dict[tuple[str, str], bool] = field(default_factory=dict)
 
     def strike(self, stand: _Stand) -> None:
         """All give up their hours before the first is planned anew: so those who come first find room first."""
@@ -287,13 +289,15 @@ class _Desk:
             case = self._without_letter(stand)
         if stand.draft and stand.movable and case.change.new is None:
             self.diary.book(place_of_draft(stand.draft, self.new), stand.draft.send_at)
-        return _telling(case, self._passed(stand))
+        return _telling(case, self._passed(stand), reworded=self._reworded(stand))
 
     def _with_letter(self, stand: _Stand, draft: Draft) -> _Case:
         if missing := _missing(self.new, stand.person):
             return _case(stand, Fate.HELD, why=missing)
         gone = all(step.id != draft.step for step in self.new.every_step() if step.kind == "mail")
-        if not gone and stand.movable and (planned := self._another_hour(stand, draft)):
+        planned = None if gone or not stand.movable else self._another_hour(stand, draft)
+        chosen = _by_a_human(draft, self.now) if planned else ""
+        if planned and not chosen:
             self.diary.book(planned.place, planned.send_at)
             fate = Fate.APPROVAL_VOID if _a_human_said_yes(draft) else Fate.REDATED
             return _case(stand, fate, new=planned.send_at, why=planned.reason)
@@ -302,7 +306,7 @@ class _Desk:
             return _case(stand, Fate.STEP_GONE, why="nothing comes after it" if ends else "")
         if ends and not self._ends(stand, draft, stand.was):
             return _case(stand, Fate.FINISHES)
-        return _case(stand, Fate.UNTOUCHED, why="" if stand.movable else _left_alone(stand, draft))
+        return _case(stand, Fate.UNTOUCHED, why=chosen if stand.movable else _left_alone(stand, draft))
 
     def _without_letter(self, stand: _Stand) -> _Case:
         if not stand.active:
@@ -346,6 +350,19 @@ class _Desk:
         if isinstance(before, Planned) and (before.step, before.send_at) == (planned.step, planned.send_at):
             return None
         return planned
+
+    def _reworded(self, stand: _Stand) -> bool:
+        """Whether the new file says in other words what is pending."""
+        if stand.draft is None:
+            return False
+        key = stand.was.version, stand.draft.step
+        if key not in self._said:
+            was, new = (
+                next((_words(step) for step in each.every_step() if step.id == stand.draft.step), None)
+                for each in (stand.was, self.new)
+            )
+            self._said[key] = was is not None and new is not None and was != new
+        return self._said[key]
 
     def _ends(self, stand: _Stand, draft: Draft, sequence: Sequence) -> bool:
         """Whether nothing is left once this letter has gone."""
@@ -457,6 +474,12 @@ def _a_human_said_yes(draft: Draft) -> bool:
     return draft.approved_by not in {None, _BY_ITSELF} and not waits
 
 
+def _by_a_human(draft: Draft, now: datetime) -> str:
+    """An hour that a human chose stands, whatever the file says; but once it has passed with no yes, it binds nobody."""
+    stands = draft.send_at > now or draft.state == DraftState.SCHEDULED
+    return f"its hour was chosen by {draft.hour_by}, and it keeps it" if draft.hour_by and stands else ""
+
+
 def _left_alone(stand: _Stand, draft: Draft) -> str:
     if not stand.active:
         return f"paused: {stand.person.reason}; planned anew when they go on"
@@ -480,9 +503,13 @@ def _case(
     return _Case(stand=stand, change=change, reason=why)
 
 
-def _telling(case: _Case, passed: tuple[str, ...]) -> _Case:
-    """With what they are not told any more."""
-    if not passed or case.change.fate == Fate.TWICE:
+def _telling(case: _Case, passed: tuple[str, ...], *, reworded: bool) -> _Case:
+    """With what they are not told any more, and what they are told in other words than the file's."""
+    if case.change.fate == Fate.TWICE:
+        return case
+    if reworded:
+        case = replace(case, change=replace(case.change, reworded=True))
+    if not passed:
         return case
     words = f"{', '.join(passed)}: passed already, so not for them"
     why = "; ".join(part for part in (case.change.why, words) if part)

@@ -3,8 +3,10 @@
 What is told: the rule that binds, since when, the earliest next instant, and the smallest change that would release it.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from engine.addresses import contact
@@ -60,6 +62,30 @@ _MEANS: dict[str, str] = {
 }
 
 
+class Remedy(StrEnum):
+    """What kind of thing would help: a page has a button where a command line has a command."""
+
+    WORDS = "words"  #: only what `release` says
+    EDIT = "edit"  #: `change`, in the sequence's file
+    YES = "yes"  #: to the letter
+    YES_EARLIER = "yes_earlier"  #: it goes on by itself; a yes does not wait for that
+    YES_OR_STOP = "yes_or_stop"  #: by whether it was an answer
+    RESUME = "resume"
+    RESUME_OR_STOP = "resume_or_stop"  #: by whether it was an answer
+    RESUME_OR_YES = "resume_or_yes"  #: when they are back, or at once
+    SETTLE = "settle"  #: say whether it left
+    LET_GO = "let_go"  #: the brake of the whole house
+
+
+@dataclass(frozen=True, slots=True)
+class Help:
+    """The smallest change: in words, of which kind, and what it is in the file."""
+
+    words: str
+    remedy: Remedy = Remedy.WORDS
+    change: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """Where somebody stands in one sequence, and why nothing more has happened yet."""
@@ -89,6 +115,7 @@ class Why:
     suppressed: str | None  #: why they are never to be written to
     suppressed_since: datetime | None
     standings: tuple[Standing, ...]  #: one a sequence; where they are now comes first
+    helps: Mapping[str, Help] = field(default_factory=dict)  #: `release` with its kind, by the enrollment
 
 
 def why(email: str, *, store: Store, clock: Clock) -> Why:
@@ -99,10 +126,17 @@ def why(email: str, *, store: Store, clock: Clock) -> Why:
         if not lives and suppressed is None:
             raise NotFound(f"nobody here has ever written to {email}, and nobody forbade it")
         latest = {life.enrollment.sequence: life for life in lives}
-        told = [_Look(life, ledger, suppressed).tell() for life in latest.values()]
+        looks = [_Look(life, ledger, suppressed) for life in latest.values()]
+        told = [look.tell() for look in looks]
     told.sort(key=lambda each: each.since, reverse=True)
     told.sort(key=lambda each: each.state in {EnrollmentState.STOPPED, EnrollmentState.FINISHED})
-    return Why(email=email, suppressed=suppressed, suppressed_since=since, standings=tuple(told))
+    return Why(
+        email=email,
+        suppressed=suppressed,
+        suppressed_since=since,
+        standings=tuple(told),
+        helps={look.person.id: look.help() for look in looks},
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +148,8 @@ class _Found:
     since: datetime
     next_at: datetime | None = None
     step: str | None = None
+    remedy: Remedy = Remedy.WORDS
+    change: str = ""
 
 
 class _Look:
@@ -124,9 +160,13 @@ class _Look:
         self.person: Enrollment = life.enrollment
         self.draft: Draft | None = ledger.drafts.of(self.person.id)
         self.sequence = _version(self.person, ledger)
+        self._found = self._find()
+
+    def help(self) -> Help:
+        return Help(self._found.release, self._found.remedy, self._found.change)
 
     def tell(self) -> Standing:
-        found = self._find()
+        found = self._found
         return Standing(
             enrollment_id=self.person.id,
             sequence=self.person.sequence,
@@ -168,22 +208,24 @@ class _Look:
 
     def _in_doubt(self, draft: Draft) -> _Found:
         settle = f"look into the mailbox, then relent settle {draft.id} --left or --did-not-leave"
-        return _Found(f"uncertain: {draft.outcome}", settle, self._changed(draft))
+        return _Found(f"uncertain: {draft.outcome}", settle, self._changed(draft), remedy=Remedy.SETTLE)
 
     def _held(self, draft: Draft) -> _Found:
         reason = f"held: {_in_words(draft.outcome or draft.reason)}"
-        release = f"relent approve {draft.id}"
+        yes, since = f"relent approve {draft.id}", self._changed(draft)
+        release, remedy = yes, Remedy.YES
         if draft.outcome == HoldReason.UNVERIFIED:
-            release += f" if it is no answer, relent stop {self.person.email} if it is"
+            release = f"{yes} if it is no answer, relent stop {self.person.email} if it is"
+            remedy = Remedy.YES_OR_STOP
         if draft.held_until:
             reason += f" until {_say(draft.held_until)}"
             release = f"{_BY_ITSELF}; {release} does not wait for that"
-            return _Found(reason, release, self._changed(draft), max(draft.send_at, self.now))
+            at = max(draft.send_at, self.now)
+            return _Found(reason, release, since, at, remedy=Remedy.YES_EARLIER)
         if draft.outcome == HoldReason.OUT_OF_OFFICE:
-            release = (
-                f"relent resume {self.person.email} when they are back; {release} does not wait for that"
-            )
-        return _Found(reason, release, self._changed(draft), self._after_a_yes(draft))
+            release = f"relent resume {self.person.email} when they are back; {yes} does not wait for that"
+            remedy = Remedy.RESUME_OR_YES
+        return _Found(reason, release, since, self._after_a_yes(draft), remedy=remedy)
 
     def _scheduled(self, draft: Draft) -> _Found:
         since = self._changed(draft)
@@ -193,12 +235,14 @@ class _Look:
             again = f"{_BY_ITSELF}: it is tried again then"
             at = self._room(draft, draft.send_at)
             return _Found(f"tried {_times(draft.attempt)}: {draft.outcome}", again, since, at)
-        return _Found(draft.reason, _what_would_help(draft.reason, draft.step), since, draft.send_at)
+        would = _what_would_help(draft.reason, draft.step)
+        return _helped(draft.reason, would, since, draft.send_at)
 
     def _due(self, draft: Draft, since: datetime) -> _Found:
         """Its hour has come, and so has somebody who does it; or there is no room for it after all."""
         if brake := self.ledger.watch.braked():
-            return _Found(f"nothing leaves this house: {brake.why}", "relent resume --all", brake.since)
+            words = f"nothing leaves this house: {brake.why}"
+            return _Found(words, "relent resume --all", brake.since, remedy=Remedy.LET_GO)
         try:
             full = no_room(draft, self.ledger)
         except (Refused, ValueError):
@@ -206,8 +250,8 @@ class _Look:
         if full is None:
             return _Found("it is due", _WORKING, since, self.now)
         at = self._room(draft, full.until)
-        release = _what_would_help(full.why, draft.step)
-        return _Found(f"it was due {_say(draft.send_at)}, and {full.why}", release, since, at)
+        would = _what_would_help(full.why, draft.step)
+        return _helped(f"it was due {_say(draft.send_at)}, and {full.why}", would, since, at)
 
     def _after_a_yes(self, draft: Draft) -> datetime:
         """When it leaves at the earliest, if it is said now."""
@@ -243,7 +287,7 @@ class _Look:
         since = max([self.life.since, *(one.at for one in said)])
         match ahead:
             case Waiting(reason, until):
-                return _Found(reason, self._end_of_the_wait(reason, until), since, until)
+                return _helped(reason, self._end_of_the_wait(reason, until), since, until)
             case Errand(step=step, kind=kind, at=at):
                 release = _WORKING if at <= self.now else _BY_ITSELF
                 return _Found(f"next is the {kind} {step}", release, since, at, step)
@@ -252,33 +296,34 @@ class _Look:
             case _:
                 return _Found("nothing is left to be said", _WORKING, since)
 
-    def _end_of_the_wait(self, reason: str, until: datetime | None) -> str:
+    def _end_of_the_wait(self, reason: str, until: datetime | None) -> Help:
         if until is not None and until <= self.now:
-            return _WORKING
+            return Help(_WORKING)
         if not reason.startswith(_WAITS):
             return self._of_a_pause(reason)
         name, _, value = reason.removeprefix(_WAITS).partition("(")
         value = value.rstrip(")").strip().strip("\"'")
         told = f" --value {value}" if value else ""
-        return f"relent event {name.strip()} --email {self.person.email}{told}, or wait"
+        return Help(f"relent event {name.strip()} --email {self.person.email}{told}, or wait")
 
     # --- nothing goes by itself ---
 
     def _paused(self) -> _Found:
         reason = self.person.reason or "somebody here said so"
-        return _Found(f"paused: {_in_words(reason)}", self._of_a_pause(reason), self.life.since)
+        return _helped(f"paused: {_in_words(reason)}", self._of_a_pause(reason), self.life.since)
 
-    def _of_a_pause(self, reason: str) -> str:
+    def _of_a_pause(self, reason: str) -> Help:
         goes_on = f"relent resume {self.person.email}"
         if self.sequence and reason == _lacking(self.sequence, self.person):
-            return "hand the list in with it again: relent enroll FILE PEOPLE.csv"
+            return Help("hand the list in with it again: relent enroll FILE PEOPLE.csv")
         if reason.endswith(NOT_DONE):
-            return "relent tasks shows it; relent done TASK_ID lets them go on"
+            return Help("relent tasks shows it; relent done TASK_ID lets them go on")
         if reason.startswith("cannot be planned"):
-            return f"correct the file; relent plan, relent apply, then {goes_on}"
+            return Help(f"correct the file; relent plan, relent apply, then {goes_on}")
         if reason == HoldReason.UNVERIFIED:
-            return f"{goes_on} if it is no answer, relent stop {self.person.email} if it is"
-        return goes_on
+            words = f"{goes_on} if it is no answer, relent stop {self.person.email} if it is"
+            return Help(words, Remedy.RESUME_OR_STOP)
+        return Help(goes_on, Remedy.RESUME)
 
     def _ended(self) -> _Found:
         since, state = self.life.since, self.person.state
@@ -296,17 +341,25 @@ class _Look:
         return _Found(told, release, since, max(at, self.now))
 
 
-def _what_would_help(reason: str, step: str) -> str:
+def _helped(reason: str, would: Help, since: datetime, next_at: datetime | None = None) -> _Found:
+    return _Found(reason, would.words, since, next_at, remedy=would.remedy, change=would.change)
+
+
+def _what_would_help(reason: str, step: str) -> Help:
     """By the planner's own words."""
     rule = reason.partition(" ")[0]
     if rule in _LIMITS:
-        return f"{'narrow' if rule == 'gap' else 'raise'} limits.{rule} {_EDIT}"
+        return _edit(f"{'narrow' if rule == 'gap' else 'raise'} limits.{rule}")
     for words, change in _RULES.items():
         if words in reason:
-            return f"{change} {_EDIT}"
+            return _edit(change)
     if "away" in reason:
-        return _BY_ITSELF
-    return f'shorten "after" of {step} {_EDIT}'
+        return Help(_BY_ITSELF)
+    return _edit(f'shorten "after" of {step}')
+
+
+def _edit(change: str) -> Help:
+    return Help(f"{change} {_EDIT}", Remedy.EDIT, change)
 
 
 def _in_words(reason: str) -> str:

@@ -92,7 +92,8 @@ def why(
         told = story.why(email, store=store, clock=SystemClock())
     if as_json:
         lines = [asdict(each) | {"local_time": _iso(each.local_time)} for each in told.standings]
-        show.as_json(asdict(told) | {"standings": lines})
+        said = {key: value for key, value in asdict(told).items() if key != "helps"}  # `release` says it
+        show.as_json(said | {"standings": lines})
         return
     if told.suppressed is not None and told.suppressed_since is not None:
         _say(f"never to be written to, since {_utc(told.suppressed_since)}: {told.suppressed}")
@@ -153,7 +154,7 @@ def _as_data(revision: Revision) -> dict[str, Any]:
 
 def _change_as_data(change: Change) -> dict[str, Any]:
     """What they have passed is said in `why`."""
-    return {key: value for key, value in asdict(change).items() if key != "passed"}
+    return {key: value for key, value in asdict(change).items() if key not in {"passed", "reworded"}}
 
 
 def _show_standing(standing: Standing) -> None:

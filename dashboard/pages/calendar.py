@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from threading import BoundedSemaphore
-from typing import get_args
+from typing import Literal, get_args
 from urllib.parse import urlencode
 
 from dashboard.caps import Caps, caps
@@ -46,14 +46,14 @@ class _Wish:
     first: date
     inbox: str  #: a piece of its address
     day: date | None
-    what: What
+    what: What | Literal[""]  #: empty: nobody has chosen among the lists of the day
     of: str  #: the letters of this inbox alone
 
     def href(self, **changed: object) -> str:
         """The same, but for this."""
         now = replace(self, **changed)  # type: ignore[arg-type]
         said = {"from": now.first, "inbox": now.inbox, "day": now.day, "of": now.of}
-        said["what"] = now.what if now.day and now.what != "planned" else ""
+        said["what"] = now.what if now.day else ""
         return "/calendar?" + urlencode({name: value for name, value in said.items() if value})
 
 
@@ -73,6 +73,8 @@ def look(asked: Asked) -> Answer:
     shown = days(wish.first, _DAYS, now=asked.now, zone=asked.tz)
     counted = _counted(asked, shown)
     loads = counted.value or {}
+    counts = _counts(counted.value, wish, shown)
+    wish = replace(wish, what=wish.what or _first(counts))
     wanted = [inbox for inbox in loads if wish.inbox in inbox]
     wanted.sort(key=lambda inbox: (-sum(each.letters + each.paused for each in loads[inbox]), inbox))
     with reading(asked) as ledger:
@@ -81,6 +83,7 @@ def look(asked: Asked) -> Answer:
             "overdue": ledger.agenda.overdue(asked.now),
             "braked": ledger.watch.braked(),
             "letters": _letters(asked, wish, ledger) if wish.day else None,
+            "counts": counts,
         }
     rows = [
         Row(inbox_id=inbox, loads=loads[inbox], caps=allowed.by_inbox[inbox]) for inbox in wanted[:_MOST_ROWS]
@@ -130,7 +133,7 @@ def _wish(asked: Asked) -> _Wish:
         first=first,
         inbox=query.get("inbox", "").strip().lower()[:200],
         day=chosen,
-        what=what if what in get_args(What) else "planned",  # type: ignore[arg-type]
+        what=what if what in get_args(What) else "",  # type: ignore[arg-type]
         of=query.get("of", "").strip().lower()[:320],
     )
 
@@ -161,12 +164,32 @@ def _total(loads: Loads | None, number: int) -> Load | None:
 # --- the letters of a day ---
 
 
+def _counts(loads: Loads | None, wish: _Wish, shown: Sequence[Day]) -> dict[What, int] | None:
+    """How long each list of the chosen day is. None: no day is chosen, or nobody has counted yet."""
+    number = next((number for number, day in enumerate(shown) if day.date == wish.day), None)
+    if loads is None or number is None:
+        return None
+    of_all = [loads[wish.of]] if wish.of in loads else [] if wish.of else list(loads.values())
+    here = [each[number] for each in of_all]
+    return {
+        "planned": sum(each.planned + each.paused for each in here),
+        "held": sum(each.held for each in here),
+        "left": sum(each.left for each in here),
+    }
+
+
+def _first(counts: dict[What, int] | None) -> What:
+    """The list that is opened when nobody has chosen one: the first that has something in it."""
+    return next((what for what, number in (counts or {}).items() if number), "planned")
+
+
 def _letters(asked: Asked, wish: _Wish, ledger: Ledger) -> dict[str, object]:
     [day] = days(wish.day or wish.first, 1, now=asked.now, zone=asked.tz)
     hours = Hours(begin=day.begin, end=day.end, inbox_id=wish.of or None)
-    kinds = (int, str) if wish.what == "planned" and wish.of else _MARKS[wish.what]
+    what = wish.what or "planned"
+    kinds = (int, str) if what == "planned" and wish.of else _MARKS[what]
     after: Mark | None = mark_of(asked.query.get("after", ""), *kinds)
-    found = ledger.agenda.letters(wish.what, hours, limit=_AT_ONCE, after=after)
+    found = ledger.agenda.letters(what, hours, limit=_AT_ONCE, after=after)
     onward = word_of(found.next)
     return {
         "items": [_letter(each, asked, ledger) for each in found.items],

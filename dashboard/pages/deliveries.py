@@ -10,7 +10,7 @@ from dashboard.frame import Answer, Asked, Door, Shown, Went, reading
 from dashboard.marks import mark_of, word_of
 from dashboard.raw import peek
 from dashboard.show import plural
-from engine import outbox, subscribers
+from engine import calls, outbox, subscribers
 from engine.errors import Invalid, NotFound, Refused, UnreadableEvent
 from engine.events import AutoReply, Bounce, Complaint, Event, Incoming, Reply
 from engine.store.heard import Receipt
@@ -226,8 +226,16 @@ def try_out(asked: Asked) -> Answer:
     began = monotonic()
     answer = outbox.try_out(reader, post=office.post, render=office.render, clock=office.clock)
     took = int((monotonic() - began) * 1000)
-    words = f"{host(reader.url)} said: {answer}, in {took:,} ms. The sample is not kept."
+    words = f"{came_of(answer, host(reader.url))}, in {took:,} ms. The sample is not kept."
     return Went("/deliveries/out", words, "good" if answer.is_yes else "bad")
+
+
+def came_of(answer: calls.Answer, where: str) -> str:
+    """Nobody says that nobody answered."""
+    if answer.status is not None:
+        return f"{where} said: {answer}"
+    said = answer.words.removeprefix("it cannot be reached: ") or "no answer"
+    return f"It could not be reached: {said}" if where in said else f"{where} could not be reached: {said}"
 
 
 def switch(asked: Asked) -> Answer:
@@ -282,13 +290,19 @@ def add(asked: Asked) -> Answer:
             clock=office.clock,
         )
     except Invalid as error:
-        return _told(asked, {"url": url, "kinds": kinds, "error": str(error)}, status=422)
+        return _told(asked, {"url": url, "kinds": kinds, "error": _without_names(error)}, status=422)
     return once(
         title="Somebody more is told",
         secret=new.secret,
         words=f"{host(new.url)} hears of {plural(len(kinds), 'kind')} of events. It checks our signature with this secret.",
         back="/deliveries/out",
     )
+
+
+def _without_names(error: Invalid) -> str:
+    """The form's fields are seen: what they are called in a program is of no use here."""
+    said = "; ".join(issue.message for issue in error.issues)
+    return said[:1].upper() + said[1:]
 
 
 def remove(asked: Asked) -> Answer:

@@ -132,6 +132,7 @@ class Outlook:
     people: int
     refusal: str | None
     groups: tuple[Group, ...]
+    keep_words: int = 0  #: letters that wait, and whose step the file says in other words now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -445,6 +446,7 @@ def outlook(revision: Revision) -> Outlook:
         people=len(revision.changes),
         refusal=revision.refusal,
         groups=tuple(_group(fate, changes) for fate, changes in groups),
+        keep_words=sum(each.reworded for each in revision.changes),
     )
 
 

@@ -54,8 +54,11 @@ def _shown(asked: Asked, filled: Mapping[str, Any], *, status: int = 200) -> Ans
         readers = list(ledger.subscribers.everybody())
     keys, more, first = _keys(asked)
     seal = office.counted.see("audit chain", lambda: glance(office.store, office.clock))
+    members = office.members.list()
+    admins = [each for each in members if each.role == "admin" and not each.disabled_at]
     context = {
-        "members": [(each, href_of(each)) for each in office.members.list()],
+        "members": [(each, href_of(each)) for each in members],
+        "only_admin": admins[0].email if len(admins) == 1 else None,
         "roles": ROLES,
         "keys": keys,
         "has_keys": office.keys is not None,
@@ -134,14 +137,14 @@ def give_role(asked: Asked) -> Answer:
             asked.path["email"], _role(asked.said("role")), by=asked.member.email
         )
     except Refused as error:
-        return Went("/settings#members", _for_a_page(str(error)), "bad")
+        return Went("/settings", _for_a_page(str(error)), "bad")
     return _changed(asked, now, f"{now.email} is a {now.role} from now on, and signs in again.")
 
 
 def _changed(asked: Asked, now: Member, words: str) -> Answer:
     """Whoever has changed themselves may be no admin any more."""
     mine = now.email == asked.member.email
-    return Went("/" if mine else "/settings#members", words)
+    return Went("/" if mine else "/settings", words)
 
 
 def give_teams(asked: Asked) -> Answer:
@@ -150,15 +153,15 @@ def give_teams(asked: Asked) -> Answer:
             asked.path["email"], _named(asked.said("teams")), by=asked.member.email
         )
     except Refused as error:
-        return Went("/settings#members", _for_a_page(str(error)), "bad")
-    return Went("/settings#members", f"{now.email} is in {', '.join(now.teams) or 'no team'} from now on.")
+        return Went("/settings", _for_a_page(str(error)), "bad")
+    return Went("/settings", f"{now.email} is in {', '.join(now.teams) or 'no team'} from now on.")
 
 
 def disable(asked: Asked) -> Answer:
     try:
         now = asked.office.members.disable(asked.path["email"], by=asked.member.email)
     except Refused as error:
-        return Went("/settings#members", _for_a_page(str(error)), "bad")
+        return Went("/settings", _for_a_page(str(error)), "bad")
     return _changed(
         asked, now, f"{now.email} is out, and comes in no more until somebody invites them again."
     )
@@ -243,9 +246,7 @@ def make_key(asked: Asked) -> Answer:
 
 def revoke_key(asked: Asked) -> Answer:
     _ring(asked).revoke(asked.path["key_id"], by=_as_caller(asked))
-    return Went(
-        "/settings#api-keys", "It opens nothing any more: here at once, in other processes within a second."
-    )
+    return Went("/settings", "It opens nothing any more: here at once, in other processes within a second.")
 
 
 def _ring(asked: Asked) -> Keyring:

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from dashboard.frame import Answer, Asked, Door, Raw, Shown, Went, reading
 from dashboard.marks import mark_of, word_of
-from dashboard.show import plural
+from dashboard.show import plural, when
 from engine.addresses import contact
 from engine.brake import Receipt, suppress
 from engine.errors import Invalid, Issue, Refused
@@ -66,12 +66,12 @@ def add(asked: Asked) -> Answer:
         receipt = suppress(whom, why=why, by=asked.member.email, store=office.store, clock=office.clock)
     except Refused as error:
         return _shown(asked, {"whom": whom, "why": why, "error": str(error)}, status=422)
-    return Went("/suppressions", _in_words(whom, receipt), "bad" if receipt.left else "good")
+    return Went("/suppressions", _in_words(whom, receipt, asked.zone), "bad" if receipt.left else "good")
 
 
-def _in_words(whom: str, receipt: Receipt) -> str:
+def _in_words(whom: str, receipt: Receipt, zone: str) -> str:
     words = (
-        f"{whom} is never written to again, since {receipt.held_at:%H:%M:%S} UTC. "
+        f"{whom} is never written to again, since {when(receipt.held_at, zone)}. "
         f"{plural(receipt.people, 'person', 'people')} stopped, {plural(receipt.drafts, 'letter')} cancelled; "
         f"already gone: {receipt.already_leaving:,}."
     )

@@ -7,7 +7,7 @@ from urllib.parse import quote, urlencode
 from dashboard.frame import Answer, Asked, Door, Shown, reading
 from dashboard.marks import mark_of, word_of
 from dashboard.pane import pane, plain
-from engine.addresses import CANARYS
+from engine.addresses import CANARYS, contact
 from engine.errors import NotFound
 from engine.model import Hidden, Inbox, Message
 from engine.store import Ledger
@@ -47,11 +47,22 @@ def everything(asked: Asked) -> Answer:
     context = {
         "wish": wish,
         "talks": [talk for talk in found.items if talk.inbox_id not in CANARYS],
+        "with": _with,
         "inboxes": _named(inboxes),
         "next": wish.href(onward) if onward else None,
         "first": wish.href() if mark else None,
     }
     return Shown("threads.html", context)
+
+
+def _with(talk: Conversation) -> tuple[list[str], bool]:
+    """Whom our inbox speaks with there; and whether any of them has said something."""
+
+    def others(names: Sequence[str]) -> list[str]:
+        return [each for each in names if contact(each) != talk.inbox_id]
+
+    spoke = others(talk.senders)
+    return list(dict.fromkeys((*spoke, *others(talk.recipients)))), bool(spoke)
 
 
 def _named(inboxes: Sequence[Inbox]) -> list[str]:

@@ -1,6 +1,7 @@
 """Today: what is due, what was sent, who answered, what needs a human; and the brake, with its receipt."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -9,9 +10,10 @@ from dashboard.counted import Known
 from dashboard.frame import Answer, Asked, Door, Shown, Went, reading
 from dashboard.pages.start import checklist
 from dashboard.show import when
-from dashboard.vitals import Seen, tasks, vitals
+from dashboard.vitals import Cancel, Seen, last_heard, tasks, vitals
 from engine import brake, recover, safe
-from engine.errors import Forbidden, Invalid, Issue, Stale
+from engine.errors import Forbidden, Invalid, Issue, Stale, UnreadableEvent
+from engine.settle import INSIDE
 from engine.states import HoldReason, StopReason
 from engine.store import Brake, Ledger
 from engine.store.glance import MOST
@@ -19,7 +21,7 @@ from engine.store.inbound import REFUSED
 
 T = TypeVar("T")
 
-_NEXT, _UNCERTAIN = 8, 5
+_NEXT, _UNCERTAIN, _CANCELS = 8, 5, 5
 _STANDING = ("due", "late", "uncertain")
 #: How the brake begins that a human has put on; whoever may stop may let that one go.
 _BY_HAND = "by hand: "
@@ -77,15 +79,29 @@ def _day(asked: Asked) -> Mapping[str, Any]:
 
 
 def _seen(asked: Asked, ledger: Ledger) -> Seen:
+    signs, heard_at = tuple(ledger.watch.signs()), ledger.today.heard_at()
+    last = last_heard(signs, heard_at)
+    left = last and ledger.watch.first_letter_after(last, but_not_by=INSIDE)
     return Seen(
         now=asked.now,
-        signs=tuple(ledger.watch.signs()),
-        heard_at=ledger.today.heard_at(),
+        signs=signs,
+        heard_at=heard_at,
         refused=ledger.inbound.counted(REFUSED),
         brake=ledger.watch.braked(),
         capture=asked.office.mode == "capture",
         canary=("canary.every", "never") not in {(each.key, each.value) for each in asked.office.settings},
+        left_since=left is not None,
+        cancels=tuple(_cancels(asked, ledger)),
     )
+
+
+def _cancels(asked: Asked, ledger: Ledger) -> Iterator[Cancel]:
+    """Of those whose letter says when it was written."""
+    for each in ledger.today.cancelling(_CANCELS):
+        with suppress(UnreadableEvent):
+            event = asked.office.read(each.raw, each.event_id)
+            if event is not None and event.at is not None:
+                yield Cancel(at=each.at, written_at=event.at)
 
 
 def _counts(asked: Asked, midnight: datetime) -> Mapping[str, Known[Any]]:

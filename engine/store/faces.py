@@ -20,9 +20,10 @@ from sqlalchemy import (
 )
 
 from engine.addresses import CANARYS, contact
-from engine.states import DraftState, EnrollmentState
+from engine.states import RESUME, DraftState, EnrollmentState, HoldReason
 from engine.store.moves import Desk
 from engine.store.pages import Mark, Slice
+from engine.store.reviews import REVIEWED
 from engine.store.tables import (
     absence,
     audit,
@@ -241,29 +242,31 @@ def _beyond(
 
 
 def _sources(key: str, lives: Collection[str], talks: Collection[str]) -> tuple[_Source, ...]:
+    """Of one instant the first of them is shown on top: what came of it stands above what it came of."""
     by_hand = select(draft.c.id).where(draft.c.thread_id.in_(talks), draft.c.enrollment_id.is_(None))
     theirs = or_(draft.c.enrollment_id.in_(lives), draft.c.thread_id.in_(talks))
     drafts = select(draft.c.id).where(theirs)
     logged = select(audit, draft.c.step, draft.c.subject).outerjoin(draft, draft.c.id == audit.c.draft_id)
-    said = select(message).with_only_columns(*_SAID)
+    reviews = logged.where(~audit.c.what.startswith(REVIEWED))  # the shelf of reviews tells of them
+    said = (
+        select(message)
+        .with_only_columns(*_SAID)
+        .where(message.c.thread_id.in_(talks), message.c.hidden.is_distinct_from("deleted"))
+    )
+    received = message.c.direction == "received"
     return (
+        _Source(said.where(~received), message.c.timestamp, message.c.message_id, _said),
         _Source(logged.where(audit.c.enrollment_id.in_(lives)), audit.c.at, audit.c.seq, _decided),
         _Source(
-            logged.where(audit.c.draft_id.in_(by_hand), audit.c.enrollment_id.is_(None)),
+            reviews.where(audit.c.draft_id.in_(by_hand), audit.c.enrollment_id.is_(None)),
             audit.c.at,
             audit.c.seq,
             _decided,
         ),
         _Source(
-            said.where(message.c.thread_id.in_(talks), message.c.hidden.is_distinct_from("deleted")),
-            message.c.timestamp,
-            message.c.message_id,
-            _said,
-        ),
-        _Source(
             select(review, draft.c.step, draft.c.subject, draft.c.enrollment_id)
             .join(draft, draft.c.id == review.c.draft_id)
-            .where(review.c.draft_id.in_(drafts)),
+            .where(review.c.draft_id.in_(drafts), ~_told_by_the_log()),
             review.c.at,
             review.c.id,
             _reviewed,
@@ -276,12 +279,32 @@ def _sources(key: str, lives: Collection[str], talks: Collection[str]) -> tuple[
         ),
         _Source(select(errand).where(errand.c.enrollment_id.in_(lives)), errand.c.at, errand.c.id, _given),
         _Source(
-            select(absence).where(absence.c.enrollment_id.in_(lives)), absence.c.since, absence.c.id, _away
+            select(absence).where(absence.c.enrollment_id.in_(lives), ~_was_a_pause()),
+            absence.c.since,
+            absence.c.id,
+            _away,
         ),
         _Source(
             select(happening).where(happening.c.contact == key), happening.c.at, happening.c.id, _happened
         ),
+        _Source(said.where(received), message.c.timestamp, message.c.message_id, _said),
     )
+
+
+def _told_by_the_log() -> ColumnElement[bool]:
+    """A yes or a no whose line in the log, of the same letter at the same moment, says all of it."""
+    line = select(audit.c.seq).where(audit.c.draft_id == review.c.draft_id, audit.c.at == review.c.at)
+    yes = and_(review.c.verdict == "approved", review.c.why.is_(None), audit.c.what == "draft: approve")
+    rejected = audit.c.detail.startswith(f"{HoldReason.REJECTED}: ")
+    no = and_(review.c.verdict == "rejected", audit.c.what == "draft: submit", rejected)
+    return line.where(or_(yes, no)).exists()
+
+
+def _was_a_pause() -> ColumnElement[bool]:
+    """Time that used up no wait, because they were paused: the log says when that began, and when they went on."""
+    resumed = audit.c.what == f"enrollment: {RESUME.name}"
+    line = select(audit.c.seq).where(audit.c.enrollment_id == absence.c.enrollment_id, resumed)
+    return line.where(audit.c.at == absence.c.until).exists()
 
 
 _SAID = [

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, exists, func, literal_column, or_, select
+from sqlalchemy import ColumnElement, Row, Select, and_, exists, func, literal_column, or_, select
 
 from engine.addresses import CANARY
 from engine.model import NEVER
@@ -19,6 +19,12 @@ from engine.store.nest import EVENT
 from engine.store.tables import audit, draft, enrollment, inbound_event, inbox, sequence_version
 
 _OUR_OWN = 5  #: of those who told us something last so many may be the canary's
+_LATELY = 300  #: so many of what was heard last are looked through for answers that stopped something
+_SHORT = 64 * 1024  #: bytes; what is larger is not read for a number
+#: How the verdict on whatever stopped nobody's letter ends.
+_NOTHING = ", 0 cancelled"
+#: How the answers are named that no webhook told.
+_FOUND = "missed/"
 #: Words of ours. Anything else that stands beside a letter may be a stranger's.
 _REASONS = frozenset({*StopReason, *HoldReason})
 
@@ -63,6 +69,15 @@ class Moved:
     why: str | None  #: in a word of ours, or not at all
     enrollment_id: str | None
     email: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancelling:
+    """A webhook that cancelled something: when it did, and its bytes."""
+
+    event_id: str
+    at: datetime
+    raw: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +171,31 @@ class Today:
         rows = self._db.execute(last).all()
         return next((row.received_at for row in rows if not row.event_id.startswith(EVENT)), None)
 
+    def cancelling(self, at_most: int) -> list[Cancelling]:
+        """The last that cancelled a letter, the latest first, among those heard lately; not what we tell ourselves."""
+        lately = (
+            select(*_RECEIPT, inbound_event.c.received_at, inbound_event.c.verdict)
+            .order_by(inbound_event.c.received_at.desc(), inbound_event.c.event_id.desc())
+            .limit(_LATELY)
+        )
+        found = [row for row in self._db.execute(lately) if _cancelled(row)][:at_most]
+        if not found:
+            return []
+        these = or_(
+            *(
+                and_(inbound_event.c.source == row.source, inbound_event.c.event_id == row.event_id)
+                for row in found
+            )
+        )
+        short = func.length(inbound_event.c.raw) <= _SHORT
+        read = select(*_RECEIPT, inbound_event.c.raw).where(these, short)
+        raws = {(row.source, row.event_id): bytes(row.raw) for row in self._db.execute(read)}
+        return [
+            Cancelling(event_id=row.event_id, at=row.received_at, raw=raw)
+            for row in found
+            if (raw := raws.get((row.source, row.event_id))) is not None
+        ]
+
     def furnished(self) -> Furnished:
         """How far a newcomer has come."""
         one_inbox = select(inbox.c.id).where(inbox.c.deleted_at.is_(None), inbox.c.id != CANARY)
@@ -192,12 +232,19 @@ class Today:
 
 #: What is to be reviewed, as its indexes have it.
 _TO_REVIEW = draft.c.state == literal_column(f"'{DraftState.HELD}'"), draft.c.held_until.is_(None)
+_RECEIPT = inbound_event.c.source, inbound_event.c.event_id
 _IS_OURS = sequence_version.c.name.not_like("relent:%")
 
 
 def _is(state: DraftState) -> ColumnElement[bool]:
     """A literal: else no planner would be certain of the index."""
     return draft.c.state == literal_column(f"'{state}'")
+
+
+def _cancelled(row: Any) -> bool:
+    """A webhook: not the canary, and not what we found ourselves where nobody had told us."""
+    told = not row.event_id.startswith((EVENT, _FOUND))
+    return told and row.verdict.startswith("stopped: ") and not row.verdict.endswith(_NOTHING)
 
 
 def _leaving(row: Row[Any]) -> Leaving:

@@ -31,6 +31,7 @@ def test_whoever_looks_at_the_letter_itself_is_told_too(visits: Visits, town: To
 
     said = page.locator("[data-moved-banner]").filter(has_text=re.compile("answer|repl|olga", re.IGNORECASE))
     expect(said.first).to_be_visible()
+    expect(page.get_by_role("link", name="Read the answer")).to_be_visible()
 
 
 def test_a_yes_to_what_was_answered_meanwhile_is_an_honest_no(visits: Visits, town: Town):

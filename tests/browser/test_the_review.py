@@ -229,6 +229,43 @@ def test_a_yes_is_taken_back_by_mouse(visit: Visit, town: Town):
     assert _state(town, draft_id) == "held"
 
 
+def test_ones_own_deed_closes_no_letter(visit: Visit, town: Town):
+    page = visit.open(f"/drafts/{town.draft(NILS)['draft_id']}")
+    page.get_by_role("button", name=re.compile("^Approve")).first.click()
+    _done(page, "Approved.")
+    page.locator("summary", has_text=re.compile("^Hour")).click()
+    page.get_by_label("Leaves at").fill("2026-04-07T11:30")
+    page.get_by_role("button", name="Change its hour").click()
+    _done(page, "Its hour is")
+
+    page.wait_for_timeout(3000)  # until it is told of its own deed
+    expect(page.locator("#letter")).not_to_have_attribute("data-moved", re.compile(".*"))
+    expect(page.locator("[data-moved-banner]")).to_be_hidden()
+
+
+def test_a_letter_that_needs_no_yes_does_not_speak_of_one(visit: Visit, town: Town):
+    [draft] = [
+        each
+        for each in town.drafts()
+        if each["to"] == "dora@mapworks.example" and each["state"] == "scheduled"
+    ]
+    page = visit.open(f"/drafts/{draft['draft_id']}")
+    expect(page.locator("h1")).to_have_text("A letter that has its hour")
+    expect(page.locator("#letter")).to_contain_text("Nobody's: this step needs no yes.")
+    expect(page.locator("#letter")).not_to_contain_text("Approved by")
+
+
+def test_cancel_closes_what_was_opened_and_loads_nothing(page: Page):
+    draft_id = _who(page)
+    page.keyboard.press("e")
+    page.evaluate("document.body.dataset.same = 'yes'")
+    page.get_by_role("link", name="Cancel").click()
+
+    expect(page.locator(".verb[open]")).to_have_count(0)
+    assert _who(page) == draft_id
+    assert page.evaluate("document.body.dataset.same") == "yes"
+
+
 def test_of_two_reviewers_one_is_first_and_the_other_is_told(visits: Visits, town: Town):
     draft_id = town.draft(NILS)["draft_id"]
     first, second = visits.by(town, "reviewer"), visits.by(town, "admin", scripts=False)

@@ -64,6 +64,17 @@ def test_edit_and_approve(plain, town):
     assert _draft(town, draft_id).state == DraftState.SCHEDULED
 
 
+def test_what_was_opened_is_closed_by_cancel_and_no_key_is_offered(plain, town):
+    draft_id = _letter(plain, town, NILS)
+    assert plain.locator("kbd:visible").count() == 0
+    _open(plain, "^Edit")
+    plain.get_by_label("Text", exact=True).fill("Never mind.")
+    plain.get_by_role("link", name="Cancel").click()
+
+    expect(plain.locator(".verb[open]")).to_have_count(0)
+    assert "Never mind." not in _draft(town, draft_id).text
+
+
 def test_send_now(plain, town):
     draft_id = _letter(plain, town, OLGA)
     _open(plain, "^Send now")
@@ -117,7 +128,7 @@ def test_withdraw(plain, town):
 def test_approve_all_that_are_alike(plain, town):
     plain.goto(f"{town.url}/review/alike")
     _open(plain, r"^Approve \d")
-    _press(plain, "^Approve all")
+    _press(plain, r"^Approve \d+ letters?$")
 
     _told(plain, "letters? approved")
 

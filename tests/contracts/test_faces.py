@@ -7,18 +7,22 @@ from typing import Any
 import pytest
 from sqlalchemy import event, insert, text
 
+from engine.approve import Reviewer, approve, reject
 from engine.brake import stop, suppress
+from engine.dispatch import dispatch_due
 from engine.errands import done
 from engine.happen import happen
+from engine.hours import Absence
 from engine.ids import new_id
 from engine.model import Message
+from engine.resume import resume
 from engine.store import Store
 from engine.store import faces as shelf
 from engine.store.faces import Crowd, Note
 from engine.store.pages import Slice
 from engine.store.tables import audit, enrollment
 from tests.doubles import MONDAY, FrozenClock
-from tests.makers import IDA, SAM, enrolled, label_a_follow_up, open_thread, sequence
+from tests.makers import IDA, SAM, enrolled, label_a_follow_up, open_thread, pending, sequence
 
 SECOND = timedelta(seconds=1)
 
@@ -190,6 +194,51 @@ def test_a_story_is_of_one_person(store, clock, told):
     assert _story(store, clock, "nobody@nordic.example") == []
 
 
+def test_of_one_instant_what_came_of_it_stands_above_what_it_came_of(store, clock, mailbox, pace):
+    """A frozen clock: they enter, somebody says yes, it leaves, and they answer, all at once."""
+    enrolled(store, clock.now(), wants=sequence(approval="all"))
+    [held] = pending(store, clock.now())
+    approve(held["draft_id"], by=Reviewer(id="kim"), store=store, clock=clock)
+    list(dispatch_due(store=store, mailbox=mailbox, clock=clock, pace=pace))
+    with store.transaction(clock.now(), "a test") as ledger:
+        said = {"inbox_id": SAM, "thread_id": held["thread_id"], "direction": "received", "sender": IDA}
+        letter = {"subject": "Re: Hi", "text": "Yes", "timestamp": clock.now(), "to": (SAM,)}
+        ledger.threads.keep(Message(message_id="<1@x>", **letter, **said))
+    told = [note.what for note in _story(store, clock) if note.step != "step-2"]
+    assert told[0] == "sent"
+    assert told[-1] == "received"
+    story = [each for each in told if each.startswith(("draft", "enrollment"))]
+    assert story == [
+        *("draft: settle", "draft: gate", "draft: claim", "draft: approve", "draft: create"),
+        "enrollment: create",
+    ]
+    assert "approved" not in told  # the log's line says it already: of whom, and when
+
+
+def test_a_no_is_told_once(store, clock):
+    enrolled(store, clock.now(), wants=sequence(approval="all"))
+    [held] = pending(store, clock.now())
+    by = {"by": Reviewer(id="kim"), "store": store, "clock": clock}
+    reject(held["draft_id"], why="too long", then="pause", **by)
+    told = [(note.what, note.why) for note in _story(store, clock)]
+    assert ("draft: submit", "rejected: too long") in told
+    assert "rejected" not in dict(told)
+
+
+def test_a_pause_is_no_absence(store, clock, mailbox, pace):
+    life = enrolled(store, clock.now())
+    with store.transaction(clock.now(), "kim") as ledger:
+        ledger.enrollments.pause([life], "until the fair is over")
+    clock.pass_(SECOND)
+    resume(IDA, by="kim", store=store, clock=clock)
+    told = [(note.kind, note.what) for note in _story(store, clock)]
+    assert {("decided", "enrollment: pause"), ("decided", "enrollment: resume")} <= set(told)
+    assert "away" not in dict(told)
+    with store.transaction(clock.now(), "webhook") as ledger:
+        ledger.past.be_away(life, Absence(clock.now(), clock.now() + timedelta(days=9)))
+    assert "away" in {note.kind for note in _story(store, clock)}
+
+
 # --- conversations ---
 
 
@@ -269,7 +318,7 @@ def town(store: Store, clock: FrozenClock) -> None:
         (lambda faces: faces.page(Slice(limit=5, after=("", "enr_2"))), "enrollment"),
         (lambda faces: faces.beginning_with("p77", Slice(limit=5)), "enrollment_contact"),
         (lambda faces: faces.story(IDA, limit=5), "audit_enrollment"),
-        (lambda faces: faces.story(IDA, limit=5, after=(1_900_000_000_000, 0, 99_999)), "audit_enrollment"),
+        (lambda faces: faces.story(IDA, limit=5, after=(1_900_000_000_000, 1, 99_999)), "audit_enrollment"),
     ],
 )
 def test_whoever_is_looked_for_is_found_by_an_index(store, clock, town, ask, index):

@@ -108,6 +108,38 @@ def test_how_far_a_newcomer_has_come(store, clock, mailbox, pace, today):
     assert there == Furnished(inbox=SAM, sequence="Quick question", person=True, letter=True, answer=False)
 
 
+def test_the_last_webhooks_that_cancelled_a_letter_come_with_their_bytes(store, clock, today):
+    with store.transaction(clock.now(), "webhook") as ledger:
+        for event_id, verdict in (
+            ("evt_changes_nothing", "ignored: changes nothing"),
+            ("evt_nothing_pending", "stopped: replied, 0 cancelled"),
+            ("evt_1", "stopped: replied, 1 cancelled"),
+            ("canary/thr_1", "stopped: replied, 1 cancelled"),
+            ("missed/1", "stopped: replied, 1 cancelled"),
+        ):
+            ledger.inbound.note_receipt("agentmail", event_id, event_id.encode(), verdict)
+    clock.pass_(timedelta(seconds=1))
+    with store.transaction(clock.now(), "webhook") as ledger:
+        for event_id, raw in ("evt_2", b"two"), ("evt_3", b"three" * 20_000):
+            ledger.inbound.note_receipt("agentmail", event_id, raw, "stopped: bounced, 2 cancelled")
+    found = today("cancelling", 3)  # of the three the longest is not read
+    assert [(each.event_id, each.raw) for each in found] == [("evt_2", b"two"), ("evt_1", b"evt_1")]
+    assert found[0].at == clock.now()
+    assert [each.event_id for each in today("cancelling", 2)] == ["evt_2"]
+
+
+def test_the_bytes_of_what_cancelled_are_found_by_their_key(store, clock, today):
+    with store.transaction(clock.now(), "webhook") as ledger:
+        ledger.inbound.note_receipt("agentmail", "evt_1", b"one", "stopped: replied, 1 cancelled")
+    with overheard(store) as asked:
+        assert len(today("cancelling", 5)) == 1
+    with store.database.connect() as db:
+        if db.dialect.name == "postgresql":
+            db.execute(text("SET LOCAL enable_seqscan = off"))
+        plan = plan_of(db, *asked[-1])
+    assert re.search("inbound_event_pk|sqlite_autoindex_inbound_event", plan)
+
+
 @pytest.mark.parametrize(
     ("verb", "args", "index"),
     [
@@ -117,6 +149,7 @@ def test_how_far_a_newcomer_has_come(store, clock, mailbox, pace, today):
         ("next_to_leave", (8,), "draft_due"),
         ("uncertain", (5,), "draft_doubtful"),
         ("heard_at", (), "inbound_heard"),
+        ("cancelling", (5,), "inbound_heard"),
         ("sent", ("now",), "draft_left_by_inbox_id"),
         ("failed", (), "draft_state_all"),
     ],

@@ -110,6 +110,15 @@ def test_a_line_far_above_the_bars_is_not_drawn_and_still_told():
     assert far.cap_y is None
     assert "at most 100,000 a day" in far.says
     assert near.cap_y is not None
+    assert picture([row], shown).lines[0].allowed == "at most 3 to 100,000 a day"
+
+
+def test_an_inbox_says_beside_its_name_what_may_leave_also_where_no_line_is_drawn(as_viewer, store, clock):
+    enrolled(store, clock.now(), wants=sequence(limits={"per_mailbox": "40/day"}))
+    page = as_viewer.get("/calendar").text
+    assert f"{SAM} , at most 40 a day" in _words(page)
+    assert '<line class="cap"' not in page  # forty are far above one
+    assert "at most so many a day" not in page
 
 
 # --- a day ---
@@ -145,6 +154,17 @@ def test_what_is_held_is_found_on_its_day(as_viewer, store, clock):
     enrolled(store, clock.now(), wants=sequence(approval="all"))
     assert IDA in as_viewer.get("/calendar?day=2026-03-02&what=held").text
     assert "1 held" in as_viewer.get("/calendar").text
+
+
+def test_a_day_opens_at_the_first_list_that_has_something_and_each_says_how_much(as_viewer, store, clock):
+    enrolled(store, clock.now(), wants=sequence(approval="all"))
+    page = as_viewer.get("/calendar?day=2026-03-02").text
+    assert IDA in page
+    assert "Planned 0 Held 1 Left 0" in " ".join(_words(page).split())
+    assert re.search(r'aria-current="page">Held', page)
+
+    [planned] = re.findall(r'href="([^"]*what=planned[^"]*)"', page)
+    assert "Nothing is planned for this day" in as_viewer.get(html.unescape(planned).partition("#")[0]).text
 
 
 # --- another hour ---

@@ -8,6 +8,7 @@ from html import unescape
 import pytest
 from sqlalchemy import event as listened
 
+from dashboard.pages.deliveries import came_of
 from engine.calls import Answer
 from engine.dispatch import dispatch_due
 from engine.outbox import Turns, tell_next
@@ -263,6 +264,8 @@ def test_somebody_more_is_told_if_their_address_is_one(as_admin, store, clock):
     wrong = as_admin.post_form("/deliveries/webhooks", url="http://127.0.0.1/x", kinds=["message.received"])
     assert wrong.status_code == 422
     assert 'role="alert"' in wrong.text
+    assert "url: " not in _plain(wrong.text)
+    assert "Tell somebody more" not in wrong.text
 
     right = as_admin.post_form(
         "/deliveries/webhooks", url="https://crm.example/hook", kinds=["message.received", "draft.held"]
@@ -295,6 +298,14 @@ def test_a_sample_is_posted_and_what_they_said_is_told(house, front, store, cloc
 
     assert [call.url for call in calls] == [HOOK]
     assert "418" in _plain(visitor.get("/deliveries/out").text)
+
+
+def test_of_whoever_could_not_be_reached_nobody_says_that_they_said_something():
+    unknown = came_of(Answer(None, "crm.example is not known"), "crm.example")
+    assert unknown == "It could not be reached: crm.example is not known"
+    refused = came_of(Answer(None, "it cannot be reached: Connection refused"), "crm.example")
+    assert refused == "crm.example could not be reached: Connection refused"
+    assert came_of(Answer(418, "a teapot"), "crm.example") == "crm.example said: answered 418: a teapot"
 
 
 @pytest.mark.parametrize("deed", ["rotate", "switch", "remove"])

@@ -6,8 +6,11 @@ from datetime import timedelta
 
 import pytest
 
+from engine.approve import Reviewer, reject
 from engine.brake import stop, suppress
+from engine.dispatch import dispatch_due
 from engine.store.tables import enrollment
+from mailroom.local import Capture, LocalMailbox
 from tests.dashboard.hostile import LINE, nothing_runs
 from tests.makers import IDA, enrolled, open_thread, pending, people, sequence
 
@@ -100,12 +103,33 @@ def test_a_page_says_where_they_stand_why_since_when_and_what_would_help(as_view
     page = _words(as_viewer.get(f"/people/{ida}").text)
     for words in (
         "until the fair is over",
-        "relent resume",
+        "A reviewer resumes them.",
+        "Their next letter: step-1",
         "Mon 2 Mar 2026, 09:00 UTC",
         "first_name",
         "Nordic",
     ):
         assert words in page
+
+
+def test_what_would_help_names_what_the_page_has_and_no_command(as_reviewer, store, clock, ida):
+    waits = enrolled(store, clock.now(), "ola@nordic.example", wants=sequence(approval="all", name="Asks"))
+    page = as_reviewer.get(f"/people/{waits}").text
+    [held] = [each for each in pending(store, clock.now()) if each["state"] == "held"]
+    assert f'<a href="/drafts/{held["draft_id"]}">say yes to their letter</a>' in page
+    assert "relent approve" not in page
+    _pause(store, clock, ida)
+    page = _words(as_reviewer.get(f"/people/{ida}").text)
+    assert "Resume them (the button is on this page)." in page
+    assert "relent resume" not in page
+
+
+def test_what_an_edit_would_change_leads_to_what_it_would_do(as_viewer, store, clock):
+    wants = sequence({"after": "2d", "subject": "Hi", "body": "Hello"}, name="A/B")
+    life = enrolled(store, clock.now(), wants=wants)
+    page = as_viewer.get(f"/people/{life}").text
+    assert 'shorten "after" of step-1 in the file' in _words(page)
+    assert 'href="/sequences/A%2FB/plan"' in page
 
 
 def test_a_page_holds_nothing_back_of_what_was_cancelled_and_why(as_viewer, store, clock, ida):
@@ -140,6 +164,24 @@ def test_the_story_goes_on_page_by_page_and_ends(as_viewer, store, clock, ida):
 def test_whoever_is_known_by_a_conversation_alone_has_a_page(as_viewer, store, clock):
     open_thread(store, clock.now())
     assert "They are in no sequence" in as_viewer.get(f"/people/{IDA}").text
+
+
+def test_a_letter_that_somebody_said_no_to_is_called_rejected(as_viewer, store, clock):
+    life = enrolled(store, clock.now(), wants=sequence(approval="all"))
+    [held] = pending(store, clock.now())
+    by = {"by": Reviewer(id="kim@acme.example"), "store": store, "clock": clock}
+    reject(held["draft_id"], why="too long", then="pause", **by)
+    page = _words(as_viewer.get(f"/people/{life}").text)
+    assert "A letter was rejected" in page
+    assert "A letter waits for a yes" not in page
+    assert page.count("A letter was rejected") + page.count("A reviewer said no") == 1
+
+
+def test_that_a_letter_was_captured_is_not_said_of_each(as_viewer, store, clock, ida, pace):
+    list(dispatch_due(store=store, mailbox=LocalMailbox(Capture()), clock=clock, pace=pace))
+    page = _words(as_viewer.get(f"/people/{ida}").text)
+    assert "A letter left" in page
+    assert "captured" not in page.partition("Everything that was said")[2]
 
 
 # --- stop ---

@@ -270,6 +270,15 @@ def _token(page: str) -> str:
     return found[1]
 
 
+def test_letters_that_keep_words_which_the_file_has_no_more_are_counted(as_admin, folder, campaign):
+    words = "1 letter that waits keeps the words it has"
+    edited = QUICK.replace("after: 3d", "after: 4d")
+    (folder / "quick.yaml").write_text(edited)
+    assert words not in _plain(as_admin.get(f"{HERE}/plan").text)
+    (folder / "quick.yaml").write_text(edited.replace("Did you see it?", "Did you, perhaps?"))
+    assert words in _plain(as_admin.get(f"{HERE}/plan").text)
+
+
 def test_what_has_moved_since_is_told_and_nothing_happens(
     as_admin, folder, campaign, store, clock, mailbox, pace
 ):

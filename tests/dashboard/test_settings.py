@@ -112,6 +112,7 @@ def test_what_is_configured_is_told_and_how_many_secrets_there_are(as_admin):
     assert "mailbox.transport capture" in page
     assert "server.api_keys 1 key" in page
     assert "webhooks.secrets 1 secret" in page
+    assert "1 secret is believed. It stands in the configuration, and no page shows it." in page
     assert "1 secret is believed" in page
     assert "db.acme.example" in page
     assert "redis.acme.example" in page
@@ -243,8 +244,10 @@ def test_a_role_and_teams_are_changed(front, as_admin, house):
     there = "/settings/members/ann%2Bx%40acme.example"
     assert f'action="{there}/role"' in as_admin.get("/settings").text
 
-    as_admin.post_form(f"{there}/role", role="reviewer")
+    changed = as_admin.post_form(f"{there}/role", role="reviewer")
     as_admin.post_form(f"{there}/teams", teams="Sales,  team:ops ,")
+
+    assert changed.headers["location"] == "/settings"  # at its top, where it is told
 
     ann = next(each for each in house_members(house).list() if each.email == "ann+x@acme.example")
     assert (ann.role, ann.teams) == ("reviewer", ("sales", "ops"))
@@ -276,6 +279,19 @@ def test_the_last_admin_stays(as_admin, house, deed, fields):
     page = as_admin.get("/settings")
     assert page.status_code == 200
     assert "is the only admin" in _plain(page.text)
+
+
+def test_to_the_only_admin_nothing_is_offered_that_would_be_refused(front, as_admin, house):
+    come_in(front, house, "viewer", "ann@acme.example")
+    page = as_admin.get("/settings").text
+    assert 'action="/settings/members/ann%40acme.example/disable"' in page
+    assert 'action="/settings/members/admin%40acme.example/disable"' not in page
+    assert 'action="/settings/members/admin%40acme.example/role"' not in page
+
+    as_admin.post_form("/settings/members/ann%40acme.example/role", role="admin")
+
+    page = as_admin.get("/settings").text
+    assert 'action="/settings/members/admin%40acme.example/disable"' in page
 
 
 # --- the house ---
@@ -326,7 +342,7 @@ def _forge(store):
 
 
 def test_the_canary_is_told_of(as_admin, store, clock):
-    assert "She does not fly" in _plain(as_admin.get("/settings").text)
+    assert "None is kept. Set canary.every" in _plain(as_admin.get("/settings").text)
     canary.judge(
         canary.Flight(why=f"the door is shut {HOSTILE}"), limit=timedelta(seconds=5), store=store, clock=clock
     )

@@ -76,6 +76,23 @@ def test_a_stranger_is_escaped_and_in_their_own_direction():
     assert 'dir="auto"' in page.render(words="שלום")
 
 
+def test_a_name_turns_no_line_round():
+    assert short("gnp.\u202efdp\u2066 x") == "gnp.\ufffdfdp\ufffd x"
+    page = environment().from_string(
+        '{% import "parts.html" as parts with context %}{{ parts.stranger(name) }}{{ parts.person("a@b.example", name) }}'
+    )
+    shown = page.render(name="gnp.\u202efdp")
+    assert shown.count("gnp.\ufffdfdp") == 2
+    assert "\u202e" not in shown
+    assert "שלום\u200f" in page.render(name="שלום\u200f")  # it belongs there, and turns nothing
+
+
+def test_a_long_address_is_broken_at_its_joints():
+    page = environment().from_string('{% import "parts.html" as parts with context %}{{ parts.broken(who) }}')
+    assert page.render(who="rosa.lindqvist@pottery.example") == "rosa.lindqvist<wbr>@pottery.<wbr>example"
+    assert page.render(who="<ida>@nordic.example") == "&lt;ida&gt;@nordic.example"
+
+
 def test_what_nobody_gave_is_an_error():
     with pytest.raises(UndefinedError):
         environment().from_string("{{ nobody_gave_this }}").render()

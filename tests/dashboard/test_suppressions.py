@@ -99,7 +99,7 @@ def test_whoever_is_added_is_stopped_and_a_receipt_says_so(as_reviewer, store, c
     assert answer.headers["location"] == "/suppressions"
     told = _plain(as_reviewer.get("/suppressions").text)
     assert (
-        "nordic.example is never written to again, since 09:00:00 UTC. 1 person stopped, 1 letter cancelled"
+        "nordic.example is never written to again, since Mon 2 Mar 2026, 09:00 UTC. 1 person stopped, 1 letter cancelled"
         in told
     )
     assert pending(store, clock.now()) == []

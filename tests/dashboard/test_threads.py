@@ -58,6 +58,14 @@ def test_the_conversation_that_spoke_last_comes_first(as_viewer, say):
     assert page.index(f"/threads/{newer}") < page.index(f"/threads/{older}")
 
 
+def test_a_conversation_says_who_was_written_to_and_whether_they_have_spoken(as_viewer, say):
+    thread_id = say(direction="sent", sender=SAM, to=(IDA,))
+    assert f"to {IDA} , from {SAM}" in _words(as_viewer.get("/threads").text)
+
+    say(thread_id)
+    assert f"with {IDA} , in {SAM}" in _words(as_viewer.get("/threads").text)
+
+
 def test_they_are_looked_for_by_inbox(as_viewer, say):
     here, there = say(), say(inbox_id="tom@acme.example")
     page = as_viewer.get("/threads?inbox=Tom@acme.example").text

@@ -1,6 +1,8 @@
 """Today: what is due, what was sent, who answered; and one button that stops everything, with its receipt."""
 
+import re
 from datetime import timedelta
+from html import unescape
 
 import pytest
 
@@ -8,7 +10,10 @@ from engine.approve import Reviewer, reject
 from engine.dispatch import dispatch_due
 from engine.errors import NoAnswer
 from engine.model import Letter
-from tests.makers import IDA, enrolled, pending, received, sequence, signed
+from relent.assemble import House
+from relent.config import Config
+from relent.first_day import set_up
+from tests.makers import IDA, SECRET, enrolled, pending, received, sequence, signed
 
 SAYS_YES = {"approval": "all"}
 
@@ -56,6 +61,20 @@ def test_an_answer_is_counted_and_what_was_planned_has_gone(as_viewer, house, cl
     assert "No letter is planned." in page
 
 
+def test_an_answer_that_cancelled_a_letter_is_timed_also_without_a_canary(as_viewer, house, clock, mailbox):
+    enrolled(house.store, clock.now())
+    list(dispatch_due(store=house.store, mailbox=mailbox, clock=clock, pace=house.pace))
+    assert "no answer has cancelled a letter yet" in as_viewer.get("/").text
+    clock.pass_(timedelta(hours=1))
+    [waits] = pending(house.store, clock.now())
+    written_at = (clock.now() - timedelta(seconds=1.25)).isoformat()
+    told = received(waits["thread_id"], timestamp=written_at)
+    assert as_viewer.post("/webhooks/agentmail", **signed(told, clock.now())).status_code == 204
+    page = as_viewer.get("/").text
+    assert "From their letter to the cancel" in page
+    assert "1.25\u00a0s" in page
+
+
 def test_what_waits_for_a_yes_leads_to_the_review(as_viewer, house, clock):
     enrolled(house.store, clock.now(), wants=sequence(**SAYS_YES))
     page = as_viewer.get("/").text
@@ -85,8 +104,48 @@ def test_the_first_steps_are_ticked_by_what_is_there(as_viewer, house, clock, ma
     page = as_viewer.get("/start").text
     assert page.count("(done)") == 4
     assert "Nothing can leave this machine" in page
-    assert "server: { public_url: https://your-name }" in page
-    assert "/webhooks/agentmail" not in page
+    assert "letters are kept in the database" in page
+
+
+def test_where_to_point_a_webhook_is_said_also_without_a_public_url(as_viewer):
+    page = as_viewer.get("/start").text
+    assert "<code>server: { public_url: https://your-name }</code>" in page
+    assert re.search(r"<code[^>]*>http://[^<]+/webhooks/agentmail</code>", page)
+    assert "relent webhook test --self" in page
+
+
+def test_where_nothing_waits_for_a_yes_the_first_hour_is_told(as_viewer, house, clock):
+    wants = sequence({"after": "3h", "subject": "Hi", "body": "Hello"})
+    enrolled(house.store, clock.now(), wants=wants)
+    page = as_viewer.get("/start").text
+    assert "The first leaves Mon 2 Mar 2026, 12:00 UTC." in page
+    assert 'href="/calendar">Look at the calendar' in page
+    clock.pass_(timedelta(hours=4))
+    assert "The first is due now" in as_viewer.get("/start").text
+
+
+def test_where_something_waits_for_a_yes_the_review_is_the_way(as_viewer, house, clock):
+    enrolled(house.store, clock.now(), wants=sequence(**SAYS_YES))
+    page = as_viewer.get("/start").text
+    assert "1 letter waits for your yes." in page
+    assert 'href="/review">Review' in page
+
+
+class TestWhereInitHasWritten:
+    @pytest.fixture
+    def house(self, tmp_path, store, clock, mailbox, pace):
+        folder = tmp_path / "a house"
+        list(set_up(folder))
+        config = Config(webhooks={"secrets": [SECRET]}, sequences={"path": str(folder / "sequences")})
+        return House(config=config, store=store, mailbox=mailbox, clock=clock, pace=pace)
+
+    def test_commands_are_typed_there_and_the_list_is_named(self, as_viewer, tmp_path):
+        page = unescape(as_viewer.get("/start").text)
+        assert f"<code tabindex=\"0\">cd '{tmp_path}/a house'</code>" in page
+        assert "relent preview sequences/quick-question.yaml<" in page
+        assert "relent enroll sequences/quick-question.yaml \\\n  --email you@example.org" in page
+        assert "relent enroll sequences/quick-question.yaml people.csv<" in page
+        assert "<code>--email</code>" in page
 
 
 @pytest.mark.parametrize("path", ["/", "/start"])

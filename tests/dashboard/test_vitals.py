@@ -4,7 +4,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from dashboard.vitals import Seen, Vital, tasks, vitals
+import pytest
+
+from dashboard.vitals import Cancel, Seen, Vital, tasks, vitals
 from engine.store import Brake
 from engine.store.watch import Sign
 
@@ -52,9 +54,50 @@ def test_a_measurement_of_yesterday_says_nothing_of_now():
     assert _vital(_seen(flown), "From a reply to the cancel").tone == "doubt"
 
 
-def test_a_house_without_a_canary_says_which_setting_is_missing():
+def test_a_house_without_a_canary_in_which_nobody_answered_yet_says_how_it_is_measured():
     told = _vital(_seen(Sign("canary", NOW, {"in_time": True}), canary=False), "From a reply to the cancel")
-    assert (told.tone, told.says) == ("quiet", "not measured: canary.every is not set")
+    assert (told.tone, told.says) == ("quiet", "no answer has cancelled a letter yet")
+    assert "canary.every" in told.hint
+
+
+def _cancel(seconds: float, ago: timedelta = timedelta(0)) -> Cancel:
+    return Cancel(at=NOW - ago, written_at=NOW - ago - timedelta(seconds=seconds))
+
+
+REAL = "From their letter to the cancel"
+
+
+def test_without_a_canary_real_letters_are_timed():
+    told = _vital(_seen(canary=False, cancels=(_cancel(1.4), _cancel(0.6), _cancel(9))), REAL)
+    assert (told.tone, told.says, told.at) == ("good", "1.40\u00a0s", NOW)
+    assert told.hint.startswith("Of the last 3: half within 1.40\u00a0s, the slowest 9.00\u00a0s.")
+
+
+@pytest.mark.parametrize(
+    ("cancel", "tone", "says"),
+    [
+        (_cancel(0), "good", "under 0.01\u00a0s"),
+        (_cancel(600), "doubt", "10\u00a0min"),
+        (_cancel(3 * 3600), "doubt", "3\u00a0h"),
+        (_cancel(2, timedelta(days=3)), "quiet", "2.00\u00a0s"),
+    ],
+)
+def test_only_a_real_letter_that_was_quick_and_came_of_late_gets_a_tick(cancel, tone, says):
+    told = _vital(_seen(canary=False, cancels=(cancel,)), REAL)
+    assert (told.tone, told.says) == (tone, says)
+
+
+@pytest.mark.parametrize("seconds", [-3, 3 * 86400])
+def test_clocks_that_disagree_measure_nothing(seconds):
+    told = _vital(_seen(canary=False, cancels=(_cancel(seconds),)), "From a reply to the cancel")
+    assert told.says == "no answer has cancelled a letter yet"
+    mixed = _vital(_seen(canary=False, cancels=(_cancel(seconds), _cancel(1))), REAL)
+    assert mixed.says == "1.00\u00a0s"
+
+
+def test_what_the_canary_measured_counts_before_real_letters():
+    flown = Sign("canary", NOW, {"in_time": True, "seconds": 0.214})
+    assert _vital(_seen(flown, cancels=(_cancel(9),)), "From a reply to the cancel").says == "0.21\u00a0s"
 
 
 def test_a_canary_that_was_too_slow_says_why():
@@ -87,6 +130,24 @@ def test_the_last_webhook_is_the_later_of_what_is_written_down_and_what_was_beli
     assert _vital(_seen(said, heard_at=NOW - timedelta(days=1)), "Last webhook heard").at == NOW - timedelta(
         minutes=1
     )
+
+
+@pytest.mark.parametrize(
+    ("heard_at", "left_since", "tone"),
+    [
+        (NOW - timedelta(hours=1), False, "good"),
+        (NOW - timedelta(hours=1), True, "quiet"),
+        (NOW - timedelta(days=21), False, "quiet"),
+    ],
+)
+def test_a_webhook_of_long_ago_or_from_before_the_last_letter_gets_no_tick(heard_at, left_since, tone):
+    vital = _vital(_seen(heard_at=heard_at, left_since=left_since), "Last webhook heard")
+    assert (vital.tone, vital.at) == (tone, heard_at)
+
+
+@pytest.mark.parametrize(("refused", "tone"), [(0, "good"), (1, "quiet")])
+def test_only_where_none_was_refused_there_is_a_tick(refused, tone):
+    assert _vital(_seen(refused=refused), "Webhooks refused").tone == tone
 
 
 def test_what_waits_is_told_by_its_reason_the_most_first():

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, update
 
-from engine.approve import Reviewer, approve
+from engine.approve import Reviewer, approve, reschedule
 from engine.brake import stop
 from engine.dispatch import dispatch_due
 from engine.enroll import enroll, prepare
@@ -361,6 +361,42 @@ def test_a_yes_to_another_hour_is_void(hands, store, clock):
     assert hands.after(days=2) == []
     approve(found["draft_id"], by=Reviewer(id="kim"), store=store, clock=clock)
     assert len(hands.send()) == 1
+
+
+def test_an_hour_that_a_human_chose_stands_whatever_the_file_says(hands, store, clock):
+    enrolled(store, clock.now(), wants=sequence(HELLO, BUMP))
+    hands.send()
+    chosen = clock.now() + 4 * DAY
+    waits = hands.draft()
+    reschedule(waits["draft_id"], chosen, by=Reviewer(id="kim"), store=store, clock=clock)
+    edited = sequence(HELLO, BUMP | {"after": "6d"})
+
+    [change] = hands.look(edited).changes
+    assert (change.fate, change.why) == (Fate.UNTOUCHED, "its hour was chosen by kim, and it keeps it")
+    hands.apply(edited)
+    assert hands.draft()["send_at"] == chosen
+    assert hands.after(days=4) != []
+
+
+def test_an_hour_that_a_human_chose_and_that_passed_without_a_yes_binds_nobody(hands, store, clock):
+    enrolled(store, clock.now(), wants=sequence(HELLO | {"after": "1d"}, BUMP, approval="all"))
+    reschedule(
+        hands.draft()["draft_id"], clock.now() + 2 * DAY, by=Reviewer(id="kim"), store=store, clock=clock
+    )
+    clock.pass_(3 * DAY)
+    edited = sequence(HELLO | {"after": "5d"}, BUMP, approval="all")
+    assert fates(hands.look(edited)) == {IDA: Fate.REDATED}
+
+
+@pytest.mark.parametrize(("body", "reworded"), [("Did you see it, perhaps?", True), (BUMP["body"], False)])
+def test_a_plan_tells_whose_letter_keeps_words_that_the_file_has_no_more(hands, store, clock, body, reworded):
+    enrolled(store, clock.now(), wants=sequence(HELLO, BUMP))
+    hands.send()
+    edited = sequence(HELLO, BUMP | {"after": "4d", "body": body})
+    [change] = hands.look(edited).changes
+    assert change.reworded is reworded
+    hands.apply(edited)
+    assert BUMP["body"] in hands.draft()["text"]
 
 
 def test_a_void_yes_is_asked_for_again_although_they_are_away(hands, store, clock):

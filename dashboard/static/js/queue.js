@@ -93,6 +93,18 @@
     if (event.target.closest("[data-help]")) help();
   });
 
+  // before anything else hears of it: what is open is closed, and no page is loaded for that
+  document.addEventListener(
+    "click",
+    (event) => {
+      if (!event.target.closest("[data-cancel]") || event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault();
+      event.stopPropagation();
+      close();
+    },
+    true,
+  );
+
   // one yes is enough, however often somebody presses
   document.addEventListener("submit", (event) => {
     const form = event.target.closest(".verbs form");
@@ -127,6 +139,8 @@
     }
     const banner = read.querySelector("[data-moved-banner]");
     banner.querySelector("[data-moved-text]").textContent = words;
+    const answer = banner.querySelector("[data-moved-answer]");
+    if (answer) answer.hidden = moved.why !== "replied";
     banner.hidden = false;
     standsNow(moved.state);
   }

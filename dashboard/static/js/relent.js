@@ -104,7 +104,8 @@
     else if (!shown.length && !moved.late && moved.state === "cancelled" && WHY[moved.why] && document.querySelector("[data-news]")) say(news(moved));
     for (const each of shown) {
       if (each.hasAttribute("data-draft-stays")) {
-        each.dataset.moved = moved.state;
+        // in the state that the page shows: it was our own deed, told to us late
+        if (each.dataset.state !== moved.state) each.dataset.moved = moved.state;
         continue;
       }
       each.classList.add("leaving");
@@ -177,6 +178,7 @@
     if (!document.hidden) listen();
   });
 
+  document.documentElement.classList.add("js");
   noteZone();
   offerThemes();
   offerCopies(document);
