@@ -141,8 +141,9 @@ def _by_real_letters(seen: Seen) -> Vital | None:
     all_of_them = [each for _, each in timed]
     hint = "By the hour that their letter bears, so the mail's own way is in it."
     if len(timed) > 1:
-        slowest = f"Of the last {len(timed)}: half within {_span(median(all_of_them))}, the slowest {_span(max(all_of_them))}."
-        hint = f"{slowest} {hint}"
+        half, slowest = _span(median(all_of_them)), _span(max(all_of_them))
+        told = f"half within {half}, the slowest {slowest}" if half != slowest else f"each {half}"
+        hint = f"Of the last {len(timed)}: {told}. {hint}"
     fresh = seen.now - at <= _LONG_SILENT
     return Vital("From their letter to the cancel", tone if fresh else "quiet", _span(took), at=at, hint=hint)
 
