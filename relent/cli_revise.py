@@ -116,6 +116,11 @@ def _show_plan(revision: Revision, file: Path) -> None:
             _say(f"{len(changes):>6,}  {words}")
             if fate != Fate.TWICE:  # of whom the refusal tells
                 _show_changes(changes)
+    if kept := sum(change.reworded for change in people):
+        keep, they = (
+            ("letter", "keeps the words it has") if kept == 1 else ("letters", "keep the words they have")
+        )
+        _say(f"\n{kept:,} {keep} that {'waits' if kept == 1 else 'wait'} {they}")
     if revision.refusal:
         _say(f"\nIt cannot be applied so. {revision.refusal}")
     else:

@@ -75,6 +75,13 @@ def test_a_plan_says_what_it_would_do_and_how_to_do_it(person, in_flight):
     assert f"relent apply '{person.file}' --plan " in told
 
 
+def test_a_plan_says_that_other_words_are_for_what_comes_later(person, in_flight):
+    person.writes(FILE.replace("Did you see it?", "Have you read it?"))
+    assert "2 letters that wait keep the words they have" in person.types("plan", str(person.file))
+    person.writes(FILE.replace("3d", "5d"))
+    assert "keep the words" not in person.types("plan", str(person.file))
+
+
 def test_what_was_planned_is_applied(person, in_flight, store):
     person.writes(FILE.replace("3d", "5d"))
     told = person.types("apply", str(person.file), "--plan", person.token())
