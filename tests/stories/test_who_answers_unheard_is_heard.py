@@ -227,7 +227,8 @@ def test_what_was_heard_is_not_heard_twice(store, clock, mailbox, pace, send, da
     react(reply(thread, verified=False), b"", store=store, clock=clock, pace=pace)
     with store.transaction(clock.now(), "a human") as ledger:
         held = ledger.drafts.get(bump(store, clock)["draft_id"])
-        yes = Yes(by="a human", head=ledger.drafts.head(thread), until=held.send_at + timedelta(days=7))
+        good = held.send_at + timedelta(days=7)
+        yes = Yes(by="a human", head=ledger.drafts.head(thread), name="", until=good)
         assert ledger.drafts.approve(held, yes, send_at=held.send_at)
 
     [outcome] = send(days=3)
