@@ -69,7 +69,6 @@ def _shown(**more: Any) -> WithJsonSchema:
 Name = Annotated[str, BeforeValidator(_line(_LONGEST_NAME)), _shown(maxLength=_LONGEST_NAME)]
 Reason = Annotated[str, BeforeValidator(_line(_LONGEST_REASON)), _shown(maxLength=_LONGEST_REASON)]
 Sha = Annotated[str, BeforeValidator(_sha), _shown(maxLength=128)]
-SenderName = Annotated[str, Field(max_length=1_000)]  #: "": none
 Variable = Annotated[str, BeforeValidator(_scalar), WithJsonSchema({"type": ["string", "number"]})]
 Somebody = Annotated[str, BeforeValidator(_line(_LONGEST_ADDRESS)), _shown(maxLength=_LONGEST_ADDRESS)]
 Address = Annotated[str, BeforeValidator(_as_address), _shown(format="email")]
@@ -91,13 +90,18 @@ def _needed(name: str) -> Callable[[dict[str, Any]], None]:
     return change
 
 
-class _Looked(_Body):
+class _Saw(_Body):
+    """What else was on the page, for who wants to be told when it is no longer so."""
+
+    head: Annotated[int, Field(ge=0)] | None = None
+    sender_name: Annotated[str, Field(max_length=1_000)] | None = None
+    held_for: Annotated[str, Field(max_length=100)] | None = None
+
+
+class _Looked(_Saw):
     """Who says something of a letter says which one they have looked at."""
 
     content_sha: Sha = Field(default="", validate_default=True)
-    head: Annotated[int, Field(ge=0)] | None = None
-    sender_name: SenderName | None = None
-    held_for: Annotated[str, Field(max_length=100)] | None = None
 
     @classmethod
     def __get_pydantic_json_schema__(
@@ -108,11 +112,8 @@ class _Looked(_Body):
         return shown
 
 
-class _PerhapsLooked(_Body):
+class _PerhapsLooked(_Saw):
     content_sha: Sha | None = None
-    head: Annotated[int, Field(ge=0)] | None = None
-    sender_name: SenderName | None = None
-    held_for: Annotated[str, Field(max_length=100)] | None = None
 
 
 # --- drafts ---

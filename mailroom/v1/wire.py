@@ -117,8 +117,8 @@ class V1Evidence(TypedDict):
 class V1DraftWhole(V1Draft):
     """With everything around it that a yes is said to. `head`: how far its conversation has come.
 
-    `held_for`: why it waits; null: it does not. `sender_name`: which it would leave under; "": none. `names`: of its readers, by address. `in_reply_to` and
-    `forward_of`: the message that it answers, or passes on with its words and its files.
+    `held_for`: why it waits; null: it does not. `sender_name`: which it would leave under; "": none. `names`: of its
+    readers, by address. `in_reply_to` and `forward_of`: the message that it answers, or passes on with its words and files.
     """
 
     head: int

@@ -42,8 +42,7 @@ from engine.store.tables import inbound_event
 from tests.makers import received, sequence, signed
 from tests.relent.processes import Folder
 
-_NO_LIBRARY = "only Linux lets a library stand before fsync"
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason=_NO_LIBRARY)
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has LD_PRELOAD before fsync")
 
 PEOPLE = 240
 AT_ONCE = 16  #: connections, so that several answers share a commit
